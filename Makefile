@@ -32,7 +32,7 @@ test: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -n $(WORKERS) --dist=worksteal $(TESTS)
 
 browser: $(VENV)/browser.stamp
-	@command -v chromium || command -v chromium-browser || command -v google-chrome || { \
+	@.ci/chromium || { \
 		echo "there is no Chromium on the path; on Debian: apt-get install chromium" >&2; exit 2; }
 	$(BIN)/python -m pytest -m browser tests/pages
 

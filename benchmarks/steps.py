@@ -1,32 +1,41 @@
 """``python -m benchmarks.steps``: what a training step of a large model takes of a tile.
 
 The step is compiled as if a tile had as much SRAM as it takes, so that one which is refused has its
-row too. The rows of ``docs/training.md`` are made so.
+row too. ``--predict`` says how long it takes, beside what was measured on a CS-3. Layers are a
+loop, so that each one more takes as long as the one before: a step of two layers and one of three
+are predicted, and the others reckoned. The rows of ``docs/training.md`` are made so.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import click
 
+from wsc.cost.bill import WORLD, bill, read_rates
+from wsc.cost.model import multiply_accumulates
+from wsc.cost.predict import predict
 from wsc.frontend.store import Seed
 from wsc.ir.tasks import Placed
 from wsc.isa.code_size import block_bytes, code_bytes
 from wsc.isa.fabric import Fabric, find_fabric
 from wsc.isa.program import Program
+from wsc.isa.table import Timing
 from wsc.isa.types import DType
 from wsc.models.language import Task, build, find_shape
 from wsc.passes.memory import Allocate, kept_before, lifetimes
-from wsc.passes.stage import Stage
+from wsc.passes.stage import Stage, run
 from wsc.pipeline import passes
 from wsc.training.losses import parse_loss
 from wsc.training.step import Step, build_step, parse_optimizer
 
 KINDS = {"move": "moves", "copy": "moves", "matmul": "products", "map": "maps"}
 OTHER = "other"
+DEPTHS = (2, 3)  # layers of the steps that are predicted
+PUBLISHED = {"llama2-7b": 31.98, "gpt-j-6b": 44.75}  # samples a second of one CS-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +71,58 @@ def stepped(name: str, layers: int | None, batch: int, sequence: int, fabric: Fa
     return step.on(fabric).recomputing()
 
 
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How fast a model trains. cycles, macs, joules: of a run; macs without what is done again."""
+
+    model: str
+    batch: int
+    sequence: int
+    cycles: float
+    macs: float
+    joules: float
+
+    def line(self, fabric: Fabric) -> str:
+        """The row in Markdown."""
+        seconds = self.cycles / fabric.clock_hertz
+        peak = fabric.timing[Timing.MULTIPLY_ACCUMULATE].peak(DType.F16)
+        useful = self.macs / (peak * fabric.width * fabric.height * self.cycles)
+        grams = bill(self.joules, read_rates(WORLD)).grams
+        published = PUBLISHED.get(self.model)
+        return (
+            f"| {self.model}, {self.batch} of {self.sequence:,} | {self.cycles:,.0f} | "
+            f"{self.batch * self.sequence / seconds:,.0f} | {self.batch / seconds:.3g} | "
+            f"{'' if published is None else published} | {useful:.1%} | {self.joules:,.3g} | "
+            f"{grams:.2g} |"
+        )
+
+
+def predicted(name: str, layers: int | None, batch: int, sequence: int, fabric: Fabric) -> Rate:
+    """The rate of a model's step, one run of it."""
+    many = find_shape(name).layers if layers is None else layers
+    found: list[tuple[float, float, float]] = []
+    for depth in DEPTHS:
+        step = stepped(name, depth, batch, sequence, fabric)
+        _, program = compiled(step, fabric)
+        prediction = predict(program, fabric)
+        joules = math.fsum(prediction.energy.values()) * 1e-12
+        assert step.differentiate is not None
+        kept = run(replace(step.differentiate, recompute=False), step.forward)
+        found.append((prediction.cycles, multiply_accumulates(kept), joules))
+    (low, high), more = found, many - DEPTHS[0]
+    each = (a + more * (b - a) / (DEPTHS[1] - DEPTHS[0]) for a, b in zip(low, high, strict=True))
+    return Rate(name, batch, sequence, *each)
+
+
 def measured(step: Step, tokens: str, fabric: Fabric) -> Row:
     """What a step takes, whether a tile has it or not."""
+    placed, program = compiled(step, fabric)
+    data = max(tensor.address + tensor.bytes for tensor in program.tensors)
+    return Row(tokens, _code(program, fabric), _kept(placed), data)
+
+
+def compiled(step: Step, fabric: Fabric) -> tuple[Placed, Program]:
+    """A step as it is placed, and its program."""
     stage: Any = step.graph
     placed: Stage | None = None
     for item in passes(fabric, DType.F16, "step"):
@@ -72,8 +131,7 @@ def measured(step: Step, tokens: str, fabric: Fabric) -> Row:
         placed = stage if item.name == "place" else placed
     assert isinstance(placed, Placed)
     assert isinstance(stage, Program)
-    data = max(tensor.address + tensor.bytes for tensor in stage.tensors)
-    return Row(tokens, _code(stage, fabric), _kept(placed), data)
+    return placed, stage
 
 
 def _code(program: Program, fabric: Fabric) -> Counter[str]:
@@ -100,11 +158,25 @@ def _kept(placed: Placed) -> int:
 @click.option("--batch", "batches", multiple=True, default=(1, 4), type=int, show_default=True)
 @click.option("--sequence", default=2048, show_default=True)
 @click.option("--fabric", default="wse2", show_default=True)
+@click.option("--predict", "rates", is_flag=True, help="How long a run takes, not its bytes.")
 def main(
-    model: str, layers: int | None, batches: tuple[int, ...], sequence: int, fabric: str
+    model: str,
+    layers: int | None,
+    batches: tuple[int, ...],
+    sequence: int,
+    fabric: str,
+    rates: bool,
 ) -> None:
     """Print the table."""
     target = find_fabric(fabric)
+    if rates:
+        click.echo(
+            "| sequences of a run | cycles | tokens/s | samples/s | CS-3 | useful | J | g CO2e |"
+        )
+        click.echo("|---|" + "---:|" * 7)
+        for batch in batches:
+            click.echo(predicted(model, layers, batch, sequence, target).line(target))
+        return
     heads = " | ".join((*_kinds(), OTHER, "main"))
     click.echo(
         f"| sequences | {heads} | code | kept of layers | values | of {target.sram_bytes:,} |"

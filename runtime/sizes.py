@@ -11,7 +11,15 @@ from wsc.isa.statements import instructions
 from wsc.isa.table import BY_NAME, Form
 from wsc.isa.turns import plain_transfers
 from wsc.isa.types import Side
-from wsc.runtime.clocked.records import BUFFER, DYNAMIC_CELL, LOCK, MESSAGE, OUTPUT, UNIT
+from wsc.runtime.clocked.records import (
+    APPOINTMENT,
+    BUFFER,
+    DYNAMIC_CELL,
+    LOCK,
+    MESSAGE,
+    OUTPUT,
+    UNIT,
+)
 from wsc.runtime.engine import CHECKING, TIME, VALUES
 from wsc.runtime.kernels.words import WORD, WORDS
 from wsc.runtime.memory import require_memory
@@ -119,9 +127,11 @@ def state_bytes(sizes: Sizes, fabric: Fabric) -> int:
     each_unit = UNIT.itemsize + _WORD * (3 * 4 + (2 + 4) * MAX_DIMS)
     each_tile = (
         TILE.itemsize
+        + APPOINTMENT.itemsize
         + TALLY.itemsize
         + sizes.units * each_unit
-        + _WORD * (2 * fabric.call_depth + nests)
+        + _WORD * 2 * fabric.call_depth
+        + 4 * nests
         + SEMAPHORE.itemsize * fabric.semaphores
         + 4 * fabric.registers
         + 6
@@ -129,7 +139,7 @@ def state_bytes(sizes: Sizes, fabric: Fabric) -> int:
     )
     if sizes.sends:
         each_tile += 5 * BUFFER.itemsize + MESSAGE.itemsize + LOCK.itemsize
-        each_tile += 5 * OUTPUT.itemsize + _WORD * (5 + 2)  # counts of links, active
+        each_tile += 5 * OUTPUT.itemsize + _WORD * (5 + 2) + 2  # counts of links, lists
         each_tile += 5 * fabric.dynamic_places * DYNAMIC_CELL.itemsize
     # A row of the table; wavelets moved, turns lost, and cycles waited.
     each_slot = 4 * 16 + (2 * 6 + 2) * _WORD
@@ -156,7 +166,7 @@ def lane_bytes(sizes: Sizes, program: Program, fabric: Fabric) -> int:
     groups = LEAST_GROUPS + GROUPS * sizes.units * blocks
     each_group = GROUP.itemsize + DUE * lanes + _WORD
     each_tile = _WORD * 2 + MEMBER.itemsize * sizes.units
-    each_slot = 3 * _WORD + 1
+    each_slot = 4 * _WORD + 1
     return (
         blocks * 6 * (LINK.itemsize + _WORD)
         + each_station * min(sizes.colors * blocks, sizes.slots)

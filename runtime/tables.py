@@ -22,6 +22,7 @@ CLASS_INDEX = {timing: number for number, timing in enumerate(Timing)}
 COUNTED = (*(row.name for row in TABLE), "loop", "if", "call")
 
 
+LINE = 64  # bytes that come from memory at once
 Records = Any  # a NumPy record array, whose attributes are those of a type made below
 
 
@@ -57,7 +58,18 @@ def by_name(table: np.ndarray, record: np.dtype[np.void]) -> Records:
 
 def as_columns(table: np.ndarray, of: Any) -> np.ndarray:
     """The reverse of ``as_records``."""
-    return table.view(of).reshape(len(table), -1)
+    return table.view(of).reshape(len(table), table.itemsize // np.dtype(of).itemsize)
+
+
+def zeros(rows: int, of: Any) -> np.ndarray:
+    """A table of zeros that begins with a line of the processor's cache.
+
+    So a record of 64 bytes is one line, and lanes that an operation takes are one, too.
+    """
+    size = rows * np.dtype(of).itemsize
+    memory = np.zeros(size + LINE, np.uint8)
+    first = -memory.ctypes.data % LINE
+    return memory[first : first + size].view(of)
 
 
 class Kind(IntEnum):

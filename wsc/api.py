@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from wsc.errors import CompileError, OtherMachine, shortened
-from wsc.ir.forms import UnknownForm, Weighed, Wish, read_wish, unknown_product
+from wsc.holds import HOLDS
+from wsc.ir.forms import Noted, UnknownForm, Weighed, Wish, read_wish, without_form
 from wsc.ir.graph import Constant, Member, Type
 from wsc.isa.fabric import DEFAULT, Fabric, FabricError, description_files, find_fabric, stated_size
 from wsc.isa.files import read_text
@@ -52,7 +53,6 @@ SIZES = ((4, 4), (8, 8), (12, 12), (16, 16), (24, 24), (32, 32), (48, 48), (64, 
 SHOWN = 60  # characters of a name in the short form of a program
 FEW = 4  # inputs and outputs there
 LONGEST = 1 << 26  # bytes of an assembly text
-HOLDS = ("stream", "resident", "auto")  # ways to hold the weights of products
 WORK_PER_TILE = 100_000  # multiply-accumulates a tile should at most have
 
 _SAVING = Lock()  # of programs that run before they are saved
@@ -65,8 +65,8 @@ class Program(Shown):
     assembly: the program as data. folder: where its weights are, None as long as
     they are only in the model. constants: the tensors that the weights name. inputs: the
     files that it was made from; ``save`` replaces none of them. notes: sentences on what the
-    user should know of it. checkpoint: the folder of weights that are not in ``folder``. weighed:
-    how products got their forms, of a program that was just compiled.
+    user should know of it. checkpoint: the folder of weights that are not in ``folder``. noted:
+    how nodes got their forms, of a program that was just compiled.
     """
 
     assembly: Assembly
@@ -76,7 +76,7 @@ class Program(Shown):
     inputs: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
     checkpoint: Path | None = None
-    weighed: tuple[Weighed, ...] = ()
+    noted: tuple[Noted, ...] = ()
     _described: Fabric = field(init=False, repr=False)
     _temporary: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
 
@@ -280,23 +280,31 @@ class Program(Shown):
             self.locate()
         return node_view(self.assembly, name)
 
+    @property
+    def weighed(self) -> tuple[Weighed, ...]:
+        """How nodes got their forms, of a program that was just compiled."""
+        return tuple(note() for note in self.noted)
+
     def explain(self, node: str) -> tuple[Weighed, ...]:
-        """How the products of an ONNX node got their forms; to print one shows all of it.
+        """How the products, reductions and maps of an ONNX node got their forms.
+
+        To print one shows all of it.
 
         node: its name, in which ``*`` stands for anything.
 
         Raises:
-            CompileError: no product belongs to it, or the program was not compiled just now.
+            CompileError: no form belongs to it, or the program was not compiled just now.
         """
-        if not self.weighed:
+        weighed = self.weighed
+        if not weighed:
             raise CompileError(
                 "forms are weighed when a model is compiled: this program was loaded, goes on "
-                "behind their choice, or has no products"
+                "behind their choice, or has nothing with a form"
             )
         asked = Wish(node)
-        found = tuple(item for item in self.weighed if asked.is_for(item.names))
+        found = tuple(item for item in weighed if asked.is_for(item.names))
         if not found:
-            raise unknown_product(node, [name for item in self.weighed for name in item.names])
+            raise without_form(node, [name for item in weighed for name in item.names])
         return found
 
     def locate(self, file: str = "program.wsa") -> None:
@@ -463,7 +471,7 @@ def compile(  # noqa: A001 - the name of the command
     ``present...``, and ``x`` and ``next_x``, are carried without being named.
     resume: a dump of one of the passes, a file of ``wsc compile --dump-ir``:
     compiling goes on from what it holds. Model and options are those that the dump was made with.
-    forms: what is asked of the forms of products, by the names of their nodes, as in
+    forms: what is asked of the forms of nodes, by their names, as in
     ``{"conv1": "x=c y=y0 chunk=3"}``; ``Program.explain`` tells which there are.
 
     Raises:
@@ -749,7 +757,7 @@ def _program(compiled: Compiled) -> Program:
         compiled.constants,
         inputs=inputs,
         checkpoint=checkpoint,
-        weighed=compiled.weighed,
+        noted=compiled.noted,
     )
 
 

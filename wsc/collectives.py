@@ -10,9 +10,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import log2, sqrt
+from typing import TypeVar
 
+from wsc.isa.expr import Expr
 from wsc.isa.fabric import Fabric
 from wsc.isa.table import Timing
+
+Size = TypeVar("Size", int, Expr)
+
+TILES_PER_STEP = 40  # of a line, for which the groups of its reduces get one tile more
+
+
+def group_of(size: Size) -> Size:
+    """Tiles of a group of a reduce in two phases to the middle of a line of ``size`` tiles.
+
+    The best is about the root of its half, times 0.9; between 16 and 1,000 tiles this takes at
+    most 4 % longer, and it can be said in a route.
+    """
+    return size // TILES_PER_STEP + 2
 
 
 @dataclass(frozen=True, slots=True)

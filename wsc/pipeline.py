@@ -12,7 +12,7 @@ import numpy as np
 
 from wsc.cost.model import multiply_accumulates
 from wsc.errors import CompileError, DoesNotFit, shortened
-from wsc.ir.forms import Weighed, Wish
+from wsc.ir.forms import Noted, Wish
 from wsc.ir.graph import Constant, Graph
 from wsc.ir.tasks import Placed
 from wsc.isa.code_size import code_bytes
@@ -44,7 +44,7 @@ Observer = Callable[[str, Stage], None]
 class Compiled:
     """What the pipeline gives: the program, and the constants that its weights name.
 
-    files: those that the model was read from. weighed: how products got their forms; nothing where
+    files: those that the model was read from. noted: how nodes got their forms; nothing where
     compiling went on behind their choice.
     """
 
@@ -52,7 +52,7 @@ class Compiled:
     constants: tuple[Constant, ...]
     fabric: Fabric
     files: tuple[Path, ...] = ()
-    weighed: tuple[Weighed, ...] = ()
+    noted: tuple[Noted, ...] = ()
 
 
 def passes(
@@ -161,9 +161,9 @@ def _run(
         stage, steps = _resumed(dump, graph, fabric, steps)
         if wishes and not any(isinstance(step, Place) for step in steps):
             raise CompileError(
-                f"{dump.file}: has the forms of products in it, so that no other can be asked for"
+                f"{dump.file}: has the forms of nodes in it, so that no other can be asked for"
             )
-    weighed: tuple[Weighed, ...] = ()
+    noted: tuple[Noted, ...] = ()
     for step in steps:
         try:
             stage = run(step, stage)
@@ -173,13 +173,13 @@ def _run(
             emit = Emit(fabric, precision, model)
             raise _code_too_long(stage, fabric, emit) or error from None
         if isinstance(stage, Placed):
-            weighed = stage.weighed or weighed
+            noted = stage.noted or noted
         if observe is not None:
             observe(step.name, stage)
     assert isinstance(stage, Program)
     check_room_for_code(stage, fabric)
     verify(stage, fabric)
-    return Compiled(stage, graph.constants, fabric, graph.files, weighed)
+    return Compiled(stage, graph.constants, fabric, graph.files, noted)
 
 
 def _resumed(

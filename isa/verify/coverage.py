@@ -93,14 +93,28 @@ def _pieces(context: Context, transfer: Transfer) -> list[_Piece]:
     moving = (table[:, 0] != 0) & (table[:, 2 : 2 + len(names)] > 0).all(axis=1)
     # On most ports extents and strides are the same.
     bases = table[moving, 1]
-    shapes, which = np.unique(table[moving, 2:], axis=0, return_inverse=True)
-    order = np.argsort(which.ravel(), kind="stable")
-    ends = np.cumsum(np.bincount(which.ravel(), minlength=len(shapes)))
+    shapes, which = _distinct(table[moving, 2:])
+    order = np.argsort(which, kind="stable")
+    ends = np.cumsum(np.bincount(which, minlength=len(shapes)))
     groups = np.split(bases[order], ends[:-1]) if len(shapes) else []
     return [
         _Piece(own, tuple(shape[: len(names)]), tuple(shape[len(names) :]))
         for own, shape in zip(groups, shapes.tolist(), strict=True)
     ]
+
+
+def _distinct(rows: Elements) -> tuple[Elements, Elements]:
+    """The rows that differ, in order, and which of them each row is.
+
+    Of a transfer's numbers few columns are not the same everywhere, and only these are sorted.
+    """
+    which = np.zeros(len(rows), np.int64)
+    for column in rows.T:
+        if (column != column[:1]).any():
+            values, place = np.unique(column, return_inverse=True)
+            which = np.unique(which * len(values) + place, return_inverse=True)[1]
+    first = np.unique(which, return_index=True)[1]
+    return rows[first], which
 
 
 def _places(piece: _Piece) -> Elements:

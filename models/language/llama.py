@@ -14,7 +14,7 @@ def build(shape: Shape, task: Task) -> onnx.ModelProto:
     graph = LanguageWriter(shape, task)
     x = graph.embed("model.embed_tokens", graph.tokens("input_ids"), shape.vocabulary)
     tables = graph.rotary_tables()
-    if task.steps and task.batch == 1:
+    if single.is_for(graph):
         tables = single.along_heads(graph, tables)
     for layer in range(shape.layers):
         x = _layer(graph, layer, x, tables)
@@ -31,7 +31,7 @@ def _layer(graph: LanguageWriter, layer: int, x: str, tables: tuple[str, str]) -
     shape, name = graph.shape, f"model.layers.{layer}"
     wide, shared = shape.heads * shape.head_size, shape.kv_heads * shape.head_size
     normed = graph.rms_norm(f"{name}.input_layernorm", x)
-    if graph.task.steps and graph.task.batch == 1:
+    if single.is_for(graph):
         return _single(graph, layer, x, normed, tables)
     query, key, value = (
         graph.linear(f"{name}.self_attn.{part}_proj", normed, shape.hidden, size, bias=False)
@@ -54,11 +54,10 @@ def _layer(graph: LanguageWriter, layer: int, x: str, tables: tuple[str, str]) -
 
 def _single(graph: LanguageWriter, layer: int, x: str, normed: str, tables: tuple[str, str]) -> str:
     """A layer of one token, behind its first norm, for sums along lines."""
-    shape, name = graph.shape, f"model.layers.{layer}"
+    name = f"model.layers.{layer}"
     mixed = single.attend(graph, layer, f"{name}.self_attn", normed, tables)
     x = graph.residual(f"{name}.self_attn.sum", x, mixed)
     normed = graph.rms_norm(f"{name}.post_attention_layernorm", x)
     gate, up = single.gated(graph, f"{name}.mlp", normed)
     inner = graph.node("Mul", f"{name}.mlp.gated", graph.activate(f"{name}.mlp.act", gate), up)
-    inner = graph.linear(f"{name}.mlp.down_proj", inner, shape.ffn, shape.hidden, bias=False)
-    return graph.residual(f"{name}.mlp.sum", x, inner)
+    return graph.residual(f"{name}.mlp.sum", x, single.down(graph, f"{name}.mlp", inner))

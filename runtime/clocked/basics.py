@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from wsc.runtime.clocked.compiled import Machine, kernel
 from wsc.runtime.clocked.records import NEVER, WHEEL, Fault, Reason
+from wsc.runtime.kernels.calls import prefetch
+from wsc.runtime.tables import LINE
 
 RAMP = 4
 
@@ -52,6 +54,18 @@ def delay(seed: int, where: int, count: int) -> int:
     return (mixed >> 5) & 7
 
 
+@kernel
+def delay_on_link(s: Machine, slot: int, link: int, count: int) -> int:
+    """Extra cycles of a wavelet on a link of a slot, after ``count`` others into the same FIFO."""
+    return delay(s.now[0].seed, slot * 8 + link, count)
+
+
+@kernel
+def delay_of_message(s: Machine, buffer: int) -> int:
+    """Extra cycles of the next wavelet into an input buffer of the dynamic network."""
+    return delay(s.now[0].seed, -7 - buffer, s.dynamic_inputs[buffer].pushed)
+
+
 # --- FIFOs: input buffers of routers, queues of cores -----------------------------------
 
 
@@ -94,39 +108,50 @@ def pop(s: Machine, fifo: int, t: int) -> None:
     s.fifos[fifo].popped = t
 
 
+# --- what is looked at soon -------------------------------------------------------------
+
+
+@kernel
+def fetch(first: int, size: int) -> None:
+    """Fetch so many bytes at an address from memory: the host's, not the machine's."""
+    for place in range(first, first + size, LINE):
+        prefetch(place)
+
+
 # --- the wheel of tiles that are due ----------------------------------------------------
 
 
 @kernel
 def unlink(s: Machine, tile: int) -> None:
     """Take a tile out of the timing wheel."""
-    bucket = s.tile[tile].bucket
-    if bucket >= 0:
-        after, before = s.tile[tile].next, s.tile[tile].previous
-        if before >= 0:
-            s.tile[before].next = after
+    mine = s.appointments[tile]
+    if mine.bucket >= 0:
+        if mine.previous >= 0:
+            s.appointments[mine.previous].next = mine.next
         else:
-            s.wheel[bucket] = after
-        if after >= 0:
-            s.tile[after].previous = before
-        s.tile[tile].bucket = -1
+            s.wheel[mine.bucket] = mine.next
+        if mine.next >= 0:
+            s.appointments[mine.next].previous = mine.previous
+        mine.bucket = -1
 
 
 @kernel
 def schedule(s: Machine, tile: int, time: int) -> None:
     """Visit a tile's units in cycle ``time``, if not earlier."""
-    if s.tile[tile].bucket >= 0 and s.tile[tile].wake <= time:
+    mine = s.appointments[tile]
+    if mine.bucket >= 0 and mine.time <= time:
         return
     unlink(s, tile)
-    s.tile[tile].wake = time
+    # A cycle beyond the wheel is in the last bucket, and the tile is scheduled again from there.
     horizon = s.now[0].now + WHEEL - 1
     bucket = (time if time < horizon else horizon) & (WHEEL - 1)
     first = s.wheel[bucket]
-    s.tile[tile].next = first
-    s.tile[tile].previous = -1
-    s.tile[tile].bucket = bucket
+    mine.time = time
+    mine.bucket = bucket
+    mine.next = first
+    mine.previous = -1
     if first >= 0:
-        s.tile[first].previous = tile
+        s.appointments[first].previous = tile
     s.wheel[bucket] = tile
 
 

@@ -8,7 +8,7 @@ the one after the whole transfer.
 
 from __future__ import annotations
 
-from wsc.runtime.clocked.basics import delay, moved
+from wsc.runtime.clocked.basics import delay_on_link, moved
 from wsc.runtime.clocked.compiled import Machine, kernel
 from wsc.runtime.clocked.own import (
     enter_fabric,
@@ -20,7 +20,7 @@ from wsc.runtime.clocked.own import (
     wake_feed,
 )
 from wsc.runtime.clocked.records import NEVER
-from wsc.runtime.clocked.routers import EDGE_QUEUES
+from wsc.runtime.clocked.routers import EDGE_QUEUES, FROM_EDGE
 from wsc.runtime.kernels.plain import side_of
 from wsc.runtime.schedule import FEED, INDEX
 
@@ -150,7 +150,7 @@ def feed(s: Machine, port: int, queue: int, t: int) -> None:
         shape = s.shapes[s.records[cursor.record].shape]
         control = shape.then if cursor.state == AFTER_EACH else shape.final
         s.fifos[slot].open = NEVER  # until it has been acted on
-    extra = delay(s.now[0].seed, slot * 8 + 6, s.fifos[slot].pushed)
+    extra = delay_on_link(s, slot, FROM_EDGE, s.fifos[slot].pushed)
     enter_fabric(s, queue, control, t + 1 + extra, t)
     ready(s, slot)
     s.port_turn[port] = cursor.bit

@@ -60,7 +60,7 @@ def begin(s: Machine, tile: int, unit: int, thread: int, row: int, t: int) -> No
     if state.left == 0:
         # Without steps it takes its start-up, and touches nothing.
         state.mode = after
-        spend(s, tile, unit, thread, state.length, t)
+        spend(s, tile, unit, thread, max(first, 1), t)
     elif s.rows[row].kind == Kind.SEND:
         state.mode = Mode.SENDING
         spend(s, tile, unit, thread, first, t)
@@ -76,7 +76,7 @@ def begin(s: Machine, tile: int, unit: int, thread: int, row: int, t: int) -> No
         execute(s, tile, row, thread)
         account(s, tile, row, thread, state.steps * state.left)
         state.mode = after
-        spend(s, tile, unit, thread, state.length, t)
+        spend(s, tile, unit, thread, first + state.left * state.cycles, t)
 
 
 @kernel

@@ -1,13 +1,21 @@
 """The dynamic network: remote stores as messages, wormhole, x first, then y.
 
 A tile's dynamic router has five input buffers, one for each side and one that the core fills, the
-*ramp queue*; buffer ``5 * tile + side``. It has as many outputs. A message holds each output that
-it passes from its first header to its last element, so that messages never mix on a link.
+*ramp queue*. It has as many outputs; both are numbered ``SIDES * tile + side``. A message holds
+each output that it passes from its first header to its last element, so that messages never mix on
+a link.
 """
 
 from __future__ import annotations
 
-from wsc.runtime.clocked.basics import RAMP, add_semaphore, block, delay, moved, wake_unit
+from wsc.runtime.clocked.basics import (
+    RAMP,
+    add_semaphore,
+    block,
+    delay_of_message,
+    moved,
+    wake_unit,
+)
 from wsc.runtime.clocked.compiled import Machine, kernel
 from wsc.runtime.clocked.operands import ELEMENT_BYTES
 from wsc.runtime.clocked.own import (
@@ -18,12 +26,18 @@ from wsc.runtime.clocked.own import (
     open_message,
     read_element,
 )
-from wsc.runtime.clocked.records import BUFFER, DYNAMIC_CELL, OUTPUT, Reason
+from wsc.runtime.clocked.records import BUFFER, DYNAMIC_CELL, OPERANDS, OUTPUT, SIDES, Reason
 from wsc.runtime.clocked.routers import first_after
-from wsc.runtime.kernels.calls import LINE, prefetch
+from wsc.runtime.kernels.calls import prefetch
+from wsc.runtime.kernels.lanes import lowest
 
 HEADER, PLACE, DATA, LAST = 0, 1, 2, 3  # kinds of wavelets: two headers, elements, the last one
 TARGET_BITS = 32  # of the first header; above it is what an engine adds
+# The second header is one word: address, stride with its sign, element type and semaphore.
+ADDRESS_BITS, STRIDE_BITS, TYPE_BITS = 24, 24, 2
+STRIDE_AT = ADDRESS_BITS
+TYPE_AT = STRIDE_AT + STRIDE_BITS
+SEMAPHORE_AT = TYPE_AT + TYPE_BITS
 NORTH, EAST, SOUTH, WEST = 0, 1, 2, 3
 NEAR = 4  # routers to be visited before one whose heads are fetched from memory
 
@@ -36,7 +50,7 @@ def has_cell(s: Machine, buffer: int, t: int) -> bool:
     """Whether the state before cycle t has a free cell."""
     used = s.dynamic_inputs[buffer].count + (1 if s.dynamic_inputs[buffer].popped == t else 0)
     # The way from the core is no link between routers: all that is on it has a place in the queue.
-    stages = s.now[0].stages if buffer % 5 == RAMP else 0
+    stages = s.now[0].stages if buffer % SIDES == RAMP else 0
     return used < s.now[0].depth - stages
 
 
@@ -44,8 +58,8 @@ def has_cell(s: Machine, buffer: int, t: int) -> bool:
 def activate_dynamic(s: Machine, tile: int) -> None:
     """Visit a tile's dynamic router in the next cycle."""
     now = s.now[0]
-    if s.tile[tile].routing == 0:
-        s.tile[tile].routing = 1
+    if s.dynamic_listed[tile] == 0:
+        s.dynamic_listed[tile] = 1
         s.dynamic_active[now.dynamic_which * now.tiles + now.dynamics] = tile
         now.dynamics += 1
 
@@ -63,7 +77,8 @@ def push_dynamic(s: Machine, number: int, value: int, kind: int, visible: int) -
     cell.time = visible
     buffer.count += 1
     buffer.pushed += 1
-    activate_dynamic(s, number // 5)
+    s.dynamic_waiting[number // SIDES] |= 1 << (number % SIDES)
+    activate_dynamic(s, number // SIDES)
 
 
 # --- the core sends -----------------------------------------------------------------------
@@ -80,15 +95,16 @@ def wake_senders(s: Machine, tile: int, t: int) -> None:
 
 @kernel
 def message_place(s: Machine, thread: int, row: int) -> int:
-    """Second header: address, stride, element type and semaphore, in one word."""
+    """The second header: where the elements go at the target."""
     send, stride = s.rows[row], 0
     at = s.unit_base[thread, 0]
     for d in range(send.rank - 1):
-        at += s.unit_index[thread, d] * s.unit_stride[thread, 4 * d]
+        at += s.unit_index[thread, d] * s.unit_stride[thread, OPERANDS * d]
     if send.rank > 0:
-        stride = s.unit_stride[thread, 4 * (send.rank - 1)]
+        stride = s.unit_stride[thread, OPERANDS * (send.rank - 1)]
     kind = s.operands[send.operands].type
-    return at | (stride & 0xFFFFFF) << 24 | kind << 48 | send.counted_on << 50
+    signed = (stride & ((1 << STRIDE_BITS) - 1)) << STRIDE_AT
+    return at | signed | kind << TYPE_AT | send.counted_on << SEMAPHORE_AT
 
 
 @kernel
@@ -113,7 +129,7 @@ def end_message(s: Machine, tile: int, thread: int, d: int, t: int) -> None:
 @kernel
 def send_step(s: Machine, tile: int, unit: int, thread: int, row: int, t: int) -> None:
     """Put one wavelet of a message into the ramp queue, or wait for room or for the turn."""
-    ramp_queue, sender, lock = tile * 5 + RAMP, s.unit[thread], s.ramp_locks[tile]
+    ramp_queue, sender, lock = tile * SIDES + RAMP, s.unit[thread], s.ramp_locks[tile]
     # A message holds the ramp queue to its end; it is free for others in the cycle after.
     taken = lock.unit >= 0 and lock.unit != unit
     released = lock.unit < 0 and lock.released == t
@@ -122,8 +138,7 @@ def send_step(s: Machine, tile: int, unit: int, thread: int, row: int, t: int) -
         if released:
             sender.wake = t + 1
         return
-    pushed = s.dynamic_inputs[ramp_queue].pushed
-    visible = t + s.now[0].ramp + delay(s.now[0].seed, -7 - ramp_queue, pushed)
+    visible = t + s.now[0].ramp + delay_of_message(s, ramp_queue)
     moved(s, t)
     # Two headers: where the message goes, and where its elements go there.
     if sender.phase == HEADER:
@@ -181,7 +196,7 @@ def beyond_tile(s: Machine, tile: int, side: int) -> int:
 @kernel
 def buffer_beyond(s: Machine, tile: int, output: int) -> int:
     """The neighbour's input buffer that an output leads to."""
-    return beyond_tile(s, tile, output) * 5 + ((output + 2) & 3)
+    return beyond_tile(s, tile, output) * SIDES + ((output + 2) & 3)
 
 
 @kernel
@@ -192,12 +207,14 @@ def arrive(s: Machine, tile: int, cell: int, t: int) -> None:
         header_arrived(s, tile, value)
         return
     message = s.arriving[tile]
-    # The second header says where the elements go: address, stride with its sign, type, semaphore.
+    # The second header says where the elements go. The highest bit of the stride is its sign.
     if kind == PLACE:
-        message.address = value & 0xFFFFFF
-        message.stride = ((value >> 24 & 0xFFFFFF) ^ 0x800000) - 0x800000
-        message.kind = (value >> 48) & 3
-        message.semaphore = value >> 50
+        sign = 1 << (STRIDE_BITS - 1)
+        stride = (value >> STRIDE_AT) & ((1 << STRIDE_BITS) - 1)
+        message.address = value & ((1 << ADDRESS_BITS) - 1)
+        message.stride = (stride ^ sign) - sign
+        message.kind = (value >> TYPE_AT) & ((1 << TYPE_BITS) - 1)
+        message.semaphore = value >> SEMAPHORE_AT
         return
     # Each element is written as it comes, and counted at the end of the cycle.
     element_arrived(s, tile, value, kind == LAST, cell)
@@ -211,16 +228,18 @@ def arrive(s: Machine, tile: int, cell: int, t: int) -> None:
 @kernel
 def pass_on_dynamic(s: Machine, tile: int, source: int, output: int, t: int) -> None:
     """Move the head of an input buffer through an output."""
-    number, depth = tile * 5 + source, s.now[0].depth
+    number, depth = tile * SIDES + source, s.now[0].depth
     buffer = s.dynamic_inputs[number]
     cell = number * depth + buffer.head
     value, kind = s.dynamic_cells[cell].value, s.dynamic_cells[cell].kind
     buffer.head = 0 if buffer.head + 1 == depth else buffer.head + 1
     buffer.count -= 1
     buffer.popped = t
+    if buffer.count == 0:
+        s.dynamic_waiting[tile] &= ~(1 << source)
     # The output stays with the message until its last element.
     buffer.output = -1 if kind == LAST else output
-    arbiter = s.dynamic_outputs[tile * 5 + output]
+    arbiter = s.dynamic_outputs[tile * SIDES + output]
     arbiter.holder = -1 if kind == LAST else source
     arbiter.served = source
     s.dynamic_links[tile, output] += 1
@@ -232,8 +251,8 @@ def pass_on_dynamic(s: Machine, tile: int, source: int, output: int, t: int) -> 
         arrive(s, tile, cell, t)
     else:
         beyond = buffer_beyond(s, tile, output)
-        extra = delay(s.now[0].seed, -7 - beyond, s.dynamic_inputs[beyond].pushed)
-        push_dynamic(s, beyond, value, kind, t + s.now[0].hop + extra)
+        visible = t + s.now[0].hop + delay_of_message(s, beyond)
+        push_dynamic(s, beyond, value, kind, visible)
         message_passed(s, cell, beyond)
     moved(s, t)
 
@@ -246,50 +265,59 @@ def visit_dynamic(s: Machine, tile: int, t: int) -> bool:
     makes room there.
     """
     # Each input buffer asks for the output of its head, if that is free for it and has room.
-    wanted, again = 0, False  # five bits of inputs for each output
-    for source in range(5):
-        number = tile * 5 + source
-        if s.dynamic_inputs[number].count == 0:
-            continue
+    wanted, again = 0, False  # a bit of each input, for each output
+    waiting = s.dynamic_waiting[tile]
+    while waiting != 0:
+        source = lowest(waiting)
+        waiting &= waiting - 1
+        number = tile * SIDES + source
         head = s.dynamic_cells[number * s.now[0].depth + s.dynamic_inputs[number].head]
         if head.time > t:
             again = True
             continue
+        # A header finds its way, and waits while another message holds that output.
         output = s.dynamic_inputs[number].output
         if output < 0:
             output = way(s, tile, head.value & ((1 << TARGET_BITS) - 1))
-            if s.dynamic_outputs[tile * 5 + output].holder >= 0:
+            if s.dynamic_outputs[tile * SIDES + output].holder >= 0:
                 continue
         if output != RAMP and not has_cell(s, buffer_beyond(s, tile, output), t):
             continue
-        wanted |= 1 << (5 * output + source)
+        wanted |= 1 << (SIDES * output + source)
     # The arbiter of each output takes the inputs in turn.
-    for output in range(5):
-        mask = (wanted >> (5 * output)) & 31
+    for output in range(SIDES):
+        mask = (wanted >> (SIDES * output)) & ((1 << SIDES) - 1)
         if mask != 0:
-            source = first_after(mask, s.dynamic_outputs[tile * 5 + output].served)
+            source = first_after(mask, s.dynamic_outputs[tile * SIDES + output].served)
             pass_on_dynamic(s, tile, source, output, t)
     return again or wanted != 0
 
 
 @kernel
 def fetch_router(s: Machine, tile: int) -> None:
-    """Fetch a router's input buffers, outputs and counts from memory while others are visited."""
-    inputs = s.dynamic_inputs.ctypes.data + tile * 5 * BUFFER.itemsize
-    for place in range(inputs, inputs + 5 * BUFFER.itemsize, LINE):
-        prefetch(place)
-    prefetch(s.dynamic_outputs.ctypes.data + tile * 5 * OUTPUT.itemsize)
-    prefetch(s.dynamic_links.ctypes.data + tile * 5 * 8)
+    """Fetch from memory what a visit of a router looks at, while others are visited.
+
+    Input buffers that have wavelets, outputs, and counts of links.
+    """
+    inputs = s.dynamic_inputs.ctypes.data + tile * SIDES * BUFFER.itemsize
+    waiting = s.dynamic_waiting[tile]
+    while waiting != 0:
+        prefetch(inputs + lowest(waiting) * BUFFER.itemsize)
+        waiting &= waiting - 1
+    prefetch(s.dynamic_outputs.ctypes.data + tile * SIDES * OUTPUT.itemsize)
+    prefetch(s.dynamic_links.ctypes.data + tile * SIDES * 8)
 
 
 @kernel
 def fetch_heads(s: Machine, tile: int) -> None:
     """The same for the heads of its input buffers, which are known by then."""
     cells, depth = s.dynamic_cells.ctypes.data, s.now[0].depth
-    for number in range(tile * 5, tile * 5 + 5):
-        if s.dynamic_inputs[number].count > 0:
-            place = number * depth + s.dynamic_inputs[number].head
-            prefetch(cells + place * DYNAMIC_CELL.itemsize)
+    waiting = s.dynamic_waiting[tile]
+    while waiting != 0:
+        number = tile * SIDES + lowest(waiting)
+        waiting &= waiting - 1
+        place = number * depth + s.dynamic_inputs[number].head
+        prefetch(cells + place * DYNAMIC_CELL.itemsize)
 
 
 @kernel
@@ -298,7 +326,7 @@ def dynamic_phase(s: Machine, current: int, count: int, t: int) -> None:
     # Whoever is woken by what follows, be it later on this list, is visited in the next cycle.
     first = current * s.now[0].tiles
     for index in range(first, first + count):
-        s.tile[s.dynamic_active[index]].routing = 0
+        s.dynamic_listed[s.dynamic_active[index]] = 0
     end = first + count
     for index in range(first, end):
         if index + 2 * NEAR < end:

@@ -17,7 +17,8 @@ from wsc.runtime.clocked.basics import fault
 from wsc.runtime.clocked.compiled import Machine, kernel
 from wsc.runtime.clocked.own import hold
 from wsc.runtime.clocked.records import OPERANDS, Counts, Fault
-from wsc.runtime.routes import Scol
+from wsc.runtime.kernels.calls import prefetch
+from wsc.runtime.routes import SLOT, Scol
 from wsc.runtime.tables import DTYPES, FABRIC, MAX_DIMS, MEMORY, TYPE_INDEX
 
 I32 = TYPE_INDEX[DType.I32]
@@ -155,7 +156,7 @@ def meets_in_banks(s: Machine, row: int, thread: int) -> bool:
 
 @kernel
 def measure(s: Machine, row: int, thread: int, total: int) -> None:
-    """Steps and cycles of a row, number of rows, and the whole duration."""
+    """Steps and cycles of a row, and the number of rows."""
     instruction, state = s.rows[row], s.unit[thread]
     outer = row_level(s, row)
     # The outer dimensions count the rows, the inner ones the steps of each.
@@ -179,10 +180,6 @@ def measure(s: Machine, row: int, thread: int, total: int) -> None:
     state.steps = steps
     state.cycles = cycles
     state.left = count if total > 0 else 0
-    length = startup(s, row)
-    if total > 0:
-        length += count * cycles
-    state.length = max(length, 1)
 
 
 # --- operands -----------------------------------------------------------------------------
@@ -233,6 +230,16 @@ def capture_queue(s: Machine, tile: int, row: int, unit: int, number: int) -> bo
 
 
 @kernel
+def fetch_slots(s: Machine, tile: int, row: int) -> None:
+    """Fetch the slots of queue operands from memory, while extents are evaluated."""
+    instruction, colors = s.rows[row], tile * s.now[0].colors
+    for number in range(instruction.operands, instruction.operands + instruction.count):
+        if s.operands[number].kind == FABRIC:
+            slot = s.slot_of[colors + s.operands[number].color]
+            prefetch(s.slots.ctypes.data + slot * SLOT.itemsize)
+
+
+@kernel
 def capture(s: Machine, tile: int, row: int, unit: int) -> bool:
     """Evaluate extents, addresses, strides and scalars of an instruction into a unit.
 
@@ -240,6 +247,7 @@ def capture(s: Machine, tile: int, row: int, unit: int) -> bool:
         Whether all is well; otherwise a fault is noted.
     """
     thread, rank = tile * s.now[0].units + unit, s.rows[row].rank
+    fetch_slots(s, tile, row)
     total = count_steps(s, tile, row, unit)
     if total < 0:
         return False

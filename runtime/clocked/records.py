@@ -31,6 +31,7 @@ from wsc.runtime.schedule import LOOKUP, QUEUE, RECORD, SHAPE
 from wsc.runtime.tables import MAX_DIMS, OPERAND, REFERENCE, REGION, ROW, TIMING
 
 __all__ = [
+    "APPOINTMENT",
     "BUFFER",
     "DYNAMIC_CELL",
     "FLAT",
@@ -42,6 +43,7 @@ __all__ = [
     "OPERANDS",
     "OUTPUT",
     "RUN",
+    "SIDES",
     "TABLES",
     "TILE",
     "TRAIT",
@@ -58,6 +60,7 @@ __all__ = [
 WHEEL = 4096  # cycles that the wheels of an engine look ahead
 FLAT = 0  # columns of a table of one dimension
 OPERANDS = 4  # of an instruction, at most
+SIDES = 5  # of a dynamic router: N, E, S, W and the core; it has an input and an output on each
 MOST_VISITS = 200_000  # before a loop returns, whatever the cycle: an interrupt must be heard
 
 
@@ -151,33 +154,39 @@ TILE = fields(  # of a tile
     "entered",  # cycle in which it came to that statement
     "passing",  # through a statement that it is in, or takes next; -1: not counted
     "top",  # highest SRAM byte touched
-    # The wheel of tiles that are due; see ``schedule``.
-    "wake",
-    "bucket",
-    "next",
-    "previous",
-    "routing",  # in the list of tiles with dynamic traffic
 )
 
-UNIT = np.dtype(
-    fields(
-        "mode",  # a ``Mode``
-        "wake",  # cycle in which it has something to do, or NEVER
+# When a tile is visited next, and its neighbours in that cycle's list. Apart from the rest of a
+# tile and small: these lists are gone through in no order, and a cache has room for all of them.
+APPOINTMENT = np.dtype(
+    [
+        ("time", np.int64),
+        ("bucket", np.int32),  # of the wheel, or -1; see ``schedule``
+        ("next", np.int32),
+        ("previous", np.int32),
+    ],
+    align=True,
+)
+
+UNIT = np.dtype(  # a line of the processor's cache: most of what is visited is units
+    [
+        ("wake", np.int64),  # cycle in which it has something to do, or NEVER
         # What it waits for.
-        "reason",  # a ``Reason``
-        "since",  # cycle
-        "what",  # slot, semaphore or unit
-        "need",  # count that a wait needs
+        ("since", np.int64),  # cycle
+        ("need", np.int64),  # count that a wait needs
+        ("what", np.int32),  # slot, semaphore or unit
         # The instruction.
-        "row",  # of the code
-        "statement",  # of main, that it is for
-        "left",  # rows to go
-        "cycles",  # of a row
-        "steps",  # of a row
-        "length",  # cycles of an instruction without queue operand, from its start
-        "target",  # tile that a send goes to
-        "phase",  # what of its message comes next
-    )
+        ("row", np.int32),  # of the code
+        ("left", np.int64),  # rows to go
+        ("cycles", np.int64),  # of a row
+        ("steps", np.int32),  # of a row: ``MOST_ROW`` at most
+        ("statement", np.int32),  # of main, that it is for
+        ("target", np.int32),  # tile that a send goes to
+        ("phase", np.int8),  # what of its message comes next
+        ("reason", np.int8),  # why it waits: a ``Reason``
+        ("mode", np.int8),  # what it is doing: a ``Mode``
+    ],
+    align=True,
 )
 
 FRAME = np.dtype(  # of a call: where it returns to
@@ -193,13 +202,14 @@ TRAIT = np.dtype(  # of an instruction: what each step adds to
 )
 
 BUFFER = np.dtype(  # an input buffer of the dynamic network
-    fields(
-        "head",
-        "count",
-        "popped",  # cycle of the last pop
-        "pushed",  # wavelets that ever entered
-        "output",  # that the message under way takes, or -1
-    )
+    [
+        ("popped", np.int64),  # cycle of the last pop
+        ("pushed", np.int64),  # wavelets that ever entered
+        ("head", np.int32),
+        ("count", np.int32),
+        ("output", np.int32),  # that the message under way takes, or -1
+    ],
+    align=True,
 )
 
 DYNAMIC_CELL = np.dtype(  # a place of such a buffer
@@ -249,12 +259,13 @@ TABLES: dict[str, tuple[Any, int]] = {
     "unit_base": (np.int64, OPERANDS),  # its first address
     "unit_index": (np.int64, MAX_DIMS),
     "unit_extent": (np.int64, MAX_DIMS),
-    "unit_stride": (np.int64, OPERANDS * MAX_DIMS),  # 4 * dimension + operand
+    "unit_stride": (np.int64, OPERANDS * MAX_DIMS),  # OPERANDS * dimension + operand
     "regs": (np.int32, FLAT),  # [tile, register]
     "frames": (FRAME, FLAT),  # [tile, calls]
-    "loops": (np.int64, FLAT),  # [tile, calls, nest]: turns
+    "loops": (np.int32, FLAT),  # [tile, calls, nest]: turns
     "semaphores": (SEMAPHORE, FLAT),
     "wheel": (np.int64, FLAT),  # first tile of each cycle
+    "appointments": (APPOINTMENT, FLAT),  # of each tile
     "due": (np.int64, FLAT),
     # Routers.
     "slots": (SLOT, FLAT),
@@ -275,10 +286,12 @@ TABLES: dict[str, tuple[Any, int]] = {
     "lookup_count": (np.int64, FLAT),
     "lookup_time": (np.int64, FLAT),
     # The dynamic network.
-    "dynamic_inputs": (BUFFER, FLAT),  # 5 * tile + side
+    "dynamic_inputs": (BUFFER, FLAT),  # SIDES * tile + side
     "dynamic_cells": (DYNAMIC_CELL, FLAT),  # of the input buffers, one after the other
-    "dynamic_outputs": (OUTPUT, FLAT),  # 5 * tile + side
+    "dynamic_outputs": (OUTPUT, FLAT),  # SIDES * tile + side
     "dynamic_active": (np.int64, FLAT),  # two lists of tiles whose routers have wavelets
+    "dynamic_waiting": (np.int8, FLAT),  # of each tile: mask of the inputs that have wavelets
+    "dynamic_listed": (np.int8, FLAT),  # of each tile: whether it is on the list that is filled
     "ramp_locks": (LOCK, FLAT),
     "arriving": (MESSAGE, FLAT),
     # What is counted and recorded.
@@ -290,7 +303,7 @@ TABLES: dict[str, tuple[Any, int]] = {
     "lost": (np.int64, 6),  # and cycles that it lost to other colors there
     "stalls": (np.int64, 2),  # cycles that main waited for a slot: for its input, for room in it
     "waits": (np.int64, len(Reason)),  # cycles that main threads waited at a row of the code
-    "dynamic_links": (np.int64, 5),
+    "dynamic_links": (np.int64, SIDES),
     "traced": (TRACED, FLAT),
     "trace": (ENTRY, FLAT),
     "traced_statements": (np.int8, FLAT),  # of each statement of main: whether it is traced

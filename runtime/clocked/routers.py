@@ -20,6 +20,7 @@ from wsc.runtime.tables import CONTROL_INDEX
 ADVANCE = CONTROL_INDEX[Control.ADVANCE]
 RESET = CONTROL_INDEX[Control.RESET]
 INTO_ROUTER = 5  # the link from the core into the router, behind N, E, S, W and the one back
+FROM_EDGE = 6  # and the one from a port of the edge
 EDGE_QUEUES = -2  # beyond a side: -2 - number of the edge queue there
 
 

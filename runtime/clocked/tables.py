@@ -10,6 +10,7 @@ from wsc.isa.table import TABLE, Timing
 from wsc.isa.types import DType
 from wsc.runtime.clocked.operands import ELEMENT_BYTES
 from wsc.runtime.clocked.records import (
+    APPOINTMENT,
     BUFFER,
     DYNAMIC_CELL,
     FRAME,
@@ -18,6 +19,7 @@ from wsc.runtime.clocked.records import (
     NEVER,
     OPERANDS,
     OUTPUT,
+    SIDES,
     TRAIT,
     UNIT,
     WHEEL,
@@ -51,6 +53,7 @@ from wsc.runtime.tables import (
     as_columns,
     as_records,
     by_name,
+    zeros,
 )
 
 Tables = dict[str, np.ndarray]
@@ -140,8 +143,10 @@ def _traits(image: Image) -> np.ndarray:
 def routers(image: Image) -> Tables:
     """Slots and FIFOs in their first state."""
     routes = image.routes
+    slots = zeros(len(routes.slots), SLOT)
+    slots[:] = as_records(routes.slots, SLOT)
     return {
-        "slots": as_records(routes.slots.copy(), SLOT),
+        "slots": slots,
         "slot_first": routes.slot_first,
         "slot_of": routes.slot_of,
         "positions": as_records(routes.positions, POSITION),
@@ -152,17 +157,19 @@ def routers(image: Image) -> Tables:
 def cores(image: Image, units: int, tile_type: Record) -> Tables:
     """Tiles and units in their first state; tile_type: the engine's record of a tile."""
     fabric, tiles = image.fabric, image.tiles
-    tile = np.zeros(tiles, tile_type)
+    tile = zeros(tiles, tile_type)
     tile["x"], tile["y"], tile["region"] = image.tile_x, image.tile_y, image.tile_region
     tile["pc"] = np.maximum(image.entry, 0)
-    tile["statement"] = tile["bucket"] = tile["passing"] = -1
+    tile["statement"] = tile["passing"] = -1
     for number, region in enumerate(image.program.regions):
         tile["passing"][image.tile_region == number] = image.code.first_passes[region.name]
-    unit = np.zeros((tiles, units), UNIT)
+    unit = zeros(tiles * units, UNIT).reshape(tiles, units)
     runs = image.tile_region != NO_REGION
     unit["wake"] = NEVER
     unit["mode"][runs, 0], unit["wake"][runs, 0] = Mode.FETCH, 0
     unit["mode"][~runs, 0] = Mode.HALT
+    appointments = np.zeros(tiles, APPOINTMENT)
+    appointments["bucket"] = -1
     threads = tiles * units
     return {
         "tile": tile,
@@ -174,9 +181,10 @@ def cores(image: Image, units: int, tile_type: Record) -> Tables:
         "unit_stride": np.zeros((threads, OPERANDS * MAX_DIMS), np.int64),
         "regs": np.zeros(tiles * fabric.registers + 1, np.int32),
         "frames": np.zeros(tiles * fabric.call_depth, FRAME),
-        "loops": np.zeros(tiles * (fabric.call_depth + 1) * fabric.loop_depth, np.int64),
+        "loops": np.zeros(tiles * (fabric.call_depth + 1) * fabric.loop_depth, np.int32),
         "semaphores": np.zeros(tiles * fabric.semaphores, SEMAPHORE),
         "wheel": np.full(WHEEL, -1, np.int64),
+        "appointments": appointments,
         "due": np.zeros(tiles, np.int64),
     }
 
@@ -204,10 +212,10 @@ def edge(image: Image) -> Tables:
 def messages(image: Image) -> Tables:
     """The dynamic network, empty; without tiles if nothing is sent."""
     moving = image.tiles if image.code.sends else 0
-    cells = moving * 5 * image.fabric.dynamic_places + 1
-    inputs = np.zeros(max(moving * 5, 1), BUFFER)
+    cells = moving * SIDES * image.fabric.dynamic_places + 1
+    inputs = zeros(max(moving * SIDES, 1), BUFFER)
     inputs["popped"] = inputs["output"] = -1
-    outputs = np.zeros(max(moving * 5, 1), OUTPUT)
+    outputs = np.zeros(max(moving * SIDES, 1), OUTPUT)
     outputs["holder"] = outputs["served"] = -1
     locks = np.zeros(max(moving, 1), LOCK)
     locks["unit"] = locks["released"] = -1
@@ -216,9 +224,11 @@ def messages(image: Image) -> Tables:
         "dynamic_cells": np.zeros(cells, DYNAMIC_CELL),
         "dynamic_outputs": outputs,
         "dynamic_active": np.zeros(2 * max(moving, 1), np.int64),
+        "dynamic_waiting": np.zeros(max(moving, 1), np.int8),
+        "dynamic_listed": np.zeros(max(moving, 1), np.int8),
         "ramp_locks": locks,
         "arriving": np.zeros(max(moving, 1), MESSAGE),
-        "dynamic_links": np.zeros((max(moving, 1), 5), np.int64),
+        "dynamic_links": np.zeros((max(moving, 1), SIDES), np.int64),
     }
 
 

@@ -32,8 +32,6 @@ integers_at = _view("integers_at", np.int32)
 halves_at = _view("halves_at", np.uint16)
 longs_at = _view("longs_at", np.int64)
 
-LINE = 64  # bytes that come from memory at once
-
 
 def _prefetch(build: Any, given: Sequence[Value]) -> Value:
     module, name = build.module, "llvm.prefetch.p0"

@@ -45,7 +45,7 @@ def list_due(s: Machine, t: int) -> int:
     while tile >= 0:
         s.due[count] = tile
         count += 1
-        tile = s.tile[tile].next
+        tile = s.appointments[tile].next
     return count
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 from wsc.runtime.clocked.basics import (
     RAMP,
     control_in,
-    delay,
+    delay_on_link,
     head_cell,
     moved,
     pop,
@@ -113,7 +113,7 @@ def rise(s: Machine, tile: int, t: int) -> None:
     # when the latency is over.
     slot = s.slot_first[tile] + bit
     queue = s.slots[slot].output
-    extra = delay(s.now[0].seed, slot * 8 + INTO_ROUTER, s.fifos[slot].pushed)
+    extra = delay_on_link(s, slot, INTO_ROUTER, s.fifos[slot].pushed)
     copy_wavelet(s, queue, slot, t + s.now[0].ramp + extra, t)
     if control_in(s, head_cell(s, queue)) != 0:
         s.fifos[slot].open = NEVER  # nothing follows a control wavelet until it has been acted on
@@ -222,7 +222,7 @@ def cross(s: Machine, tile: int, slot: int, side: int, t: int) -> None:
         beyond = route.next[side]
         if beyond >= 0:
             # It takes the link, and can be passed on by the neighbour when it has come there.
-            extra = delay(s.now[0].seed, beyond * 8 + side, s.fifos[beyond].pushed)
+            extra = delay_on_link(s, beyond, side, s.fifos[beyond].pushed)
             copy_wavelet(s, slot, beyond, t + under_way(s, slot, side) + extra, t)
             occupy(s, tile * 6 + side, t)
             if control != 0:
@@ -242,7 +242,7 @@ def cross(s: Machine, tile: int, slot: int, side: int, t: int) -> None:
 def to_core(s: Machine, tile: int, slot: int, t: int) -> None:
     """A wavelet goes down the ramp into the core's input queue, and wakes who waits for it."""
     queue, reader = s.slots[slot].input, s.slots[slot].reader
-    extra = delay(s.now[0].seed, slot * 8 + RAMP, s.fifos[queue].pushed)
+    extra = delay_on_link(s, slot, RAMP, s.fifos[queue].pushed)
     copy_wavelet(s, slot, queue, t + s.now[0].ramp + extra, t)
     if reader >= 0:
         # A reader that found its wavelet may wait for another queue by now.

@@ -12,7 +12,7 @@ from wsc.runtime.image import Image
 from wsc.runtime.kernels.words import WORD, WORDS
 from wsc.runtime.routes import NOWHERE, POSITION, SLOT
 from wsc.runtime.runs import Options
-from wsc.runtime.tables import Records, by_name
+from wsc.runtime.tables import Records, by_name, zeros
 from wsc.runtime.time.records import DEEPEST, DIGITS, FARTHEST, STATION
 
 RAMP = Side.RAMP.index
@@ -90,7 +90,7 @@ class Stations:
         key = blocks.block[self.slots.tile] * max(len(order), 1) + rank[self.slots.color]
         keys, self.station = np.unique(key, return_inverse=True)
         self.lane = blocks.lane[self.slots.tile]
-        self.table = np.zeros(max(len(keys), 1), STATION)
+        self.table = zeros(max(len(keys), 1), STATION)
         if len(keys):
             self._describe(keys // len(order), order[keys % len(order)], blocks)
             self._routes(image)

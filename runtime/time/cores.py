@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wsc.runtime.clocked import own
-from wsc.runtime.clocked.basics import block, fold, head_cell, pop, room, schedule, unlink
+from wsc.runtime.clocked.basics import block, fetch, fold, head_cell, pop, room, schedule, unlink
 from wsc.runtime.clocked.instructions import (
     begin,
     finish,
@@ -17,10 +17,10 @@ from wsc.runtime.clocked.instructions import (
 from wsc.runtime.clocked.operands import account, reference, row_level
 from wsc.runtime.clocked.records import FRAME, OPERANDS, UNIT
 from wsc.runtime.clocked.threads import loop_place, register_place, sequence, stopped
-from wsc.runtime.kernels.calls import LINE, prefetch
-from wsc.runtime.observations.records import TALLY
+from wsc.runtime.kernels.calls import prefetch
+from wsc.runtime.observations.records import SEMAPHORE, TALLY
 from wsc.runtime.routes import SLOT
-from wsc.runtime.tables import FABRIC, Kind
+from wsc.runtime.tables import FABRIC, LINE, Kind
 from wsc.runtime.time.basics import list_slot, push
 from wsc.runtime.time.compiled import LIBRARY, Machine, kernel
 from wsc.runtime.time.groups import join
@@ -102,14 +102,13 @@ def put(s: Machine, slot: int, unit: int, control: int, t: int) -> None:
     """Put a wavelet into an output queue."""
     meets(s, s.slots[slot].writer, unit)
     s.slots[slot].writer = -1
-    queue = s.slots[slot].output
     if s.slots[slot].guided == 0:
         station = s.slot_station[slot]
         mark(s, station, PUT, lane_of(s, slot))
         activate(s, station, t)
-        s.fifos[queue].pushed += 1
+        s.puts[slot] += 1
         return
-    push(s, queue, control, t + 1)
+    push(s, s.slots[slot].output, control, t + 1)
     list_slot(s, slot)
 
 
@@ -248,13 +247,6 @@ def step_unit(s: Machine, tile: int, unit: int, thread: int, t: int) -> None:
 
 
 @kernel
-def fetch(first: int, size: int) -> None:
-    """Fetch so many bytes at an address from memory."""
-    for place in range(first, first + size, LINE):
-        prefetch(place)
-
-
-@kernel
 def fetch_tile(s: Machine, tile: int) -> None:
     """Fetch a tile and its units from memory while others are visited."""
     main, units = tile * s.now[0].units, s.now[0].units
@@ -266,7 +258,7 @@ def fetch_tile(s: Machine, tile: int) -> None:
 @kernel
 def fetch_work(s: Machine, tile: int, t: int) -> None:
     """The same for what its units are going to look at, which is known by then."""
-    now, main = s.now[0], tile * s.now[0].units
+    now, main, first = s.now[0], tile * s.now[0].units, tile * s.now[0].semaphores
     for thread in range(main, main + now.units):
         if s.unit[thread].wake > t:
             continue
@@ -276,11 +268,15 @@ def fetch_work(s: Machine, tile: int, t: int) -> None:
                 if slot >= 0:
                     prefetch(s.slots.ctypes.data + slot * SLOT.itemsize)
                     prefetch(s.slot_station.ctypes.data + slot * 8)
+        elif s.unit[thread].mode == Mode.FINISH:
+            done = first + s.rows[s.unit[thread].row].done
+            prefetch(s.semaphores.ctypes.data + done * SEMAPHORE.itemsize)
         elif s.unit[thread].mode == Mode.FETCH:
             here = s.tile[tile]
-            prefetch(s.loops.ctypes.data + loop_place(s, tile, 0) * 8)
+            fetch(s.loops.ctypes.data + loop_place(s, tile, 0) * 4, LINE)
             prefetch(s.frames.ctypes.data + (tile * now.calls + here.depth) * FRAME.itemsize)
             fetch(s.regs.ctypes.data + register_place(s, tile, 0) * 4, 2 * LINE)
+            fetch(s.semaphores.ctypes.data + first * SEMAPHORE.itemsize, 2 * LINE)
             fetch(s.counters.ctypes.data + tile * TALLY.itemsize, TALLY.itemsize)
 
 
@@ -294,7 +290,7 @@ def visit_cores(s: Machine, t: int) -> None:
     while tile >= 0:
         s.due[count] = tile
         count += 1
-        tile = s.tile[tile].next
+        tile = s.appointments[tile].next
     now.visits += count
     units = now.units
     for index in range(count):

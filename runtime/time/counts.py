@@ -7,7 +7,7 @@ does: a digit that was set carries into the next.
 from __future__ import annotations
 
 from wsc.runtime.kernels.calls import longs_at
-from wsc.runtime.kernels.lanes import Lanes, lanes_at, put_at
+from wsc.runtime.kernels.lanes import Lanes, lanes_at, none, put_at
 from wsc.runtime.kernels.words import WORD, WORDS
 from wsc.runtime.time.compiled import kernel
 
@@ -50,6 +50,15 @@ def some(at: int, digits: int) -> Lanes:
     for digit in range(1, digits):
         held = held | lanes_at(at + digit * DIGIT)
     return held
+
+
+@kernel
+def exactly_one(at: int, digits: int) -> Lanes:
+    """The lanes whose counts are one."""
+    low, more = lanes_at(at), none()
+    for digit in range(1, digits):
+        more = more | lanes_at(at + digit * DIGIT)
+    return low & ~more
 
 
 # --- of one lane --------------------------------------------------------------------------

@@ -11,12 +11,13 @@ from __future__ import annotations
 from wsc.runtime.clocked.basics import moved
 from wsc.runtime.kernels.lanes import Lanes, none
 from wsc.runtime.time.compiled import Machine, kernel
-from wsc.runtime.time.counts import decrease, increase, some
+from wsc.runtime.time.counts import decrease, exactly_one, increase, some
 from wsc.runtime.time.members import (
     LEFT,
     NO_ROOM,
     NO_SECOND,
     SIZE,
+    fetch_members,
     leave_or_load,
     load_rows,
     use_queues,
@@ -186,7 +187,9 @@ def step_group(s: Machine, number: int, t: int) -> None:
     # Who has no row left in its count gets more of them, or goes.
     left = s.groups.ctypes.data + number * SIZE + LEFT
     decrease(left, LEFT_DIGITS, go)
-    ended = go & ~some(left, LEFT_DIGITS)
+    ended, soon = go & ~some(left, LEFT_DIGITS), go & exactly_one(left, LEFT_DIGITS)
+    if soon:
+        fetch_members(s, number, soon)
     if ended:
         go = go & ~leave_or_load(s, number, ended, t)
     # The others could start their next row when this one is over.

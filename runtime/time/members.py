@@ -6,14 +6,27 @@ unit's record. So are cycles that a main thread waited. ``number`` is that of a 
 
 from __future__ import annotations
 
-from wsc.runtime.clocked.basics import schedule
+from wsc.runtime.clocked.basics import fetch, schedule
 from wsc.runtime.clocked.operands import account
 from wsc.runtime.clocked.recording import count_wait
+from wsc.runtime.clocked.records import OPERANDS, UNIT
+from wsc.runtime.kernels.calls import prefetch
 from wsc.runtime.kernels.lanes import Lanes, lowest, none, one, word
 from wsc.runtime.kernels.words import WORD, WORDS
+from wsc.runtime.observations.records import TALLY
+from wsc.runtime.routes import SLOT
 from wsc.runtime.time.compiled import Machine, kernel
-from wsc.runtime.time.counts import read_count, take_count, write_count
-from wsc.runtime.time.records import DUE, GROUP, LEFT_DIGITS, MOST_LEFT, Mode, Reason, place_of
+from wsc.runtime.time.counts import BYTES, read_count, take_count, write_count
+from wsc.runtime.time.records import (
+    DUE,
+    GROUP,
+    LEFT_DIGITS,
+    MEMBER,
+    MOST_LEFT,
+    Mode,
+    Reason,
+    place_of,
+)
 from wsc.runtime.time.tiles import only, tile_at
 
 SIZE = GROUP.itemsize
@@ -55,6 +68,35 @@ def load_rows(s: Machine, number: int, thread: int, lane: int) -> None:
     rows = min(s.unit[thread].left, MOST_LEFT)
     s.unit[thread].left -= rows
     write_count(s.groups.ctypes.data + number * SIZE + LEFT, LEFT_DIGITS, lane, rows)
+
+
+@kernel
+def fetch_queue(s: Machine, tile: int, station: int) -> None:
+    """Fetch what a unit that leaves writes of the queue that a station has in its tile."""
+    if station >= 0:
+        slot = s.slot_of[tile * s.now[0].colors + s.stations[station].color]
+        prefetch(s.slots.ctypes.data + slot * SLOT.itemsize)
+        prefetch(s.stalls.ctypes.data + slot * 2 * BYTES)
+        prefetch(s.puts.ctypes.data + slot * BYTES)
+
+
+@kernel
+def fetch_members(s: Machine, number: int, which: Lanes) -> None:
+    """Fetch from memory what units write when they leave, which they do with their next row."""
+    group = s.groups[number]
+    for line in range(WORDS):
+        rest = word(which, line)
+        while rest != 0:
+            tile = tile_at(s, group.block, line, lowest(rest))
+            rest &= rest - 1
+            thread = tile * s.now[0].units + group.unit
+            fetch(s.unit.ctypes.data + thread * UNIT.itemsize, UNIT.itemsize)
+            prefetch(s.unit_slot.ctypes.data + thread * OPERANDS * BYTES)
+            prefetch(s.member.ctypes.data + thread * MEMBER.itemsize)
+            fetch(s.counters.ctypes.data + tile * TALLY.itemsize, TALLY.itemsize)
+            fetch_queue(s, tile, group.first_input)
+            fetch_queue(s, tile, group.second_input)
+            fetch_queue(s, tile, group.output)
 
 
 @kernel
@@ -125,7 +167,7 @@ def account_rows(
     s.now[0].visits += rows
     account(s, tile, group.row, thread, state.steps * rows)
     if group.output >= 0:
-        s.fifos[s.slots[s.unit_slot[thread, 0]].output].pushed += rows
+        s.puts[s.unit_slot[thread, 0]] += rows
     if group.unit != 0:
         s.counters[tile].unit_busy += busy
         return

@@ -30,6 +30,7 @@ from wsc.runtime.observations.records import (
     Reason,
     Status,
 )
+from wsc.runtime.tables import LINE
 
 __all__ = [
     "NEVER",
@@ -75,7 +76,21 @@ def _digits(name: str, count: int = DIGITS) -> list[tuple[object, ...]]:
     return [(f"{name}{digit}", *FIELD) for digit in range(count)]
 
 
-STATION = np.dtype(
+def _lined(fields: list[Any]) -> np.dtype[Any]:
+    """A record in whole lines of the processor's cache, with each field of lanes in one line."""
+    names, formats, offsets, end = list[str](), list[Any](), list[int](), 0
+    for name, *kind in fields:
+        of = np.dtype(tuple(kind)) if len(kind) > 1 else np.dtype(kind[0])
+        start = -(-end // of.itemsize) * of.itemsize
+        end = start + of.itemsize
+        names.append(name)
+        formats.append(of)
+        offsets.append(start)
+    size = -(-end // LINE) * LINE
+    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": size})
+
+
+STATION = _lined(
     [
         ("color", np.int64),
         ("block", np.int64),
@@ -146,7 +161,7 @@ LINK = np.dtype(  # a link of all tiles of a block, to their neighbours on one s
     ]
 )
 
-GROUP = np.dtype(
+GROUP = _lined(
     [
         ("unit", np.int64),
         ("block", np.int64),
@@ -252,6 +267,7 @@ TABLES: dict[str, tuple[Any, int]] = {
     "stations": (STATION, FLAT),
     "claims": (CLAIM, FLAT),  # [station, link]
     "slot_station": (np.int64, FLAT),
+    "puts": (np.int64, FLAT),  # wavelets that the core has put into a slot's output queue
     "corner": (np.int64, FLAT),  # first tile of each block
     "tile_block": (np.int64, FLAT),
     "tile_lane": (np.int64, FLAT),  # 64 * word + bit

@@ -58,8 +58,8 @@ def count_moves(machine: Machine, stations: Stations) -> None:
     pending = np.where(slots.pending != 0, slots.pending, send)
     # Roots: where a core puts wavelets into the router, and where the edge does.
     rises = laned & (accept == RAMP) & (slots.output >= 0)
-    queue = slots.output[rises]
-    pushed[rises] = fifos.pushed[queue] - fifos.count[queue]
+    puts = machine.puts[: len(slots)]
+    pushed[rises] = puts[rises] - fifos.count[slots.output[rises]]
     moves[rises, INTO_ROUTER] = pushed[rises]
     roots = rises.copy()
     for side in range(4):

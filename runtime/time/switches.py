@@ -9,7 +9,7 @@ from __future__ import annotations
 from wsc.runtime.clocked.basics import (
     RAMP,
     control_in,
-    delay,
+    delay_on_link,
     head_cell,
     moved,
     pop,
@@ -147,7 +147,7 @@ def rise(s: Machine, slot: int, t: int) -> None:
     route = s.slots[slot]
     queue = route.output
     control = control_in(s, head_cell(s, queue))
-    extra = delay(s.now[0].seed, slot * 8 + INTO_ROUTER, s.fifos[slot].pushed)
+    extra = delay_on_link(s, slot, INTO_ROUTER, s.fifos[slot].pushed)
     push(s, slot, control, t + s.now[0].ramp + extra)
     # A control wavelet closes the buffer behind it until it has been acted on.
     if control != 0:
@@ -165,7 +165,7 @@ def fall(s: Machine, slot: int, t: int) -> None:
     """Move the head down the ramp into the core's input queue in cycle t."""
     route = s.slots[slot]
     queue = route.input
-    extra = delay(s.now[0].seed, slot * 8 + RAMP, s.fifos[queue].pushed)
+    extra = delay_on_link(s, slot, RAMP, s.fifos[queue].pushed)
     push(s, queue, 0, t + s.now[0].ramp + extra)
     if route.reader >= 0:
         # A reader that found its wavelet may wait for another queue by now.
@@ -183,7 +183,7 @@ def depart(s: Machine, slot: int, side: int, t: int) -> None:
     else:
         beyond = s.slots[slot].next[side]
         if beyond >= 0:
-            extra = delay(s.now[0].seed, beyond * 8 + side, s.fifos[beyond].pushed)
+            extra = delay_on_link(s, beyond, side, s.fifos[beyond].pushed)
             push(s, beyond, control, t + under_way(s, slot, side) + extra)
             cross_one(s, s.slots[slot].tile, side)
             if control != 0:

@@ -23,7 +23,7 @@ from wsc.runtime.kernels.words import WORD, WORDS
 from wsc.runtime.record import Record
 from wsc.runtime.routes import SLOT
 from wsc.runtime.runs import Options
-from wsc.runtime.tables import Kind, by_name
+from wsc.runtime.tables import Kind, by_name, zeros
 from wsc.runtime.time.blocks import Blocks, Stations, laned_colors
 from wsc.runtime.time.compiled import Machine
 from wsc.runtime.time.forms import forms
@@ -120,14 +120,14 @@ def _code(image: Image, record: Record | None) -> Tables:
 def _groups(image: Image, blocks: Blocks, units: int) -> Tables:
     """Groups, all of them free."""
     most = min(LEAST_GROUPS + GROUPS * units * blocks.count, image.tiles * units + 1)
-    groups = np.zeros(most, GROUP)
+    groups = zeros(most, GROUP)
     groups["next"] = np.append(np.arange(1, most), -1)
     return {
         "groups": groups,
         "group_first": np.full(blocks.count * units, -1, np.int64),
         "live": np.zeros(most, np.int64),
-        "due_lanes": np.zeros(most * DUE, LANES),
-        "member": np.zeros(image.tiles * units, MEMBER),
+        "due_lanes": zeros(most * DUE, LANES),
+        "member": zeros(image.tiles * units, MEMBER),
     }
 
 
@@ -146,6 +146,7 @@ def _places(stations: Stations, blocks: Blocks) -> Tables:
     return {
         "stations": stations.table,
         "slot_station": np.append(stations.station, 0).astype(np.int64),
+        "puts": np.zeros(len(stations.station) + 1, np.int64),
         "corner": blocks.corner,
         "tile_block": blocks.block,
         "tile_lane": blocks.lane,
@@ -158,14 +159,14 @@ def _network(image: Image, stations: Stations, blocks: Blocks) -> Tables:
     words = blocks.plane * max(len(image.program.colors), 1)
     first, rivals = _rivals(stations.table, blocks.count)
     return {
-        "rising": np.zeros(count * _ring(image), LANES),
-        "falling": np.zeros(count * _ring(image), LANES),
-        "coming": np.zeros(count * way_cycles(image.fabric), LANES),
+        "rising": zeros(count * _ring(image), LANES),
+        "falling": zeros(count * _ring(image), LANES),
+        "coming": zeros(count * way_cycles(image.fabric), LANES),
         "rooms": np.zeros(words, np.int64),
         "sent": np.zeros(4 * words, np.int64),
-        "links": np.zeros(links, LINK),
+        "links": zeros(links, LINK),
         "taken_list": np.zeros(links, np.int64),
-        "claims": np.zeros(count * LINKS, CLAIM),
+        "claims": zeros(count * LINKS, CLAIM),
         "rivals": rivals,
         "rivals_first": first,
         "edges": _edges(image, blocks),

@@ -2,7 +2,8 @@
 
 Values never depend on time, because the machine is a Kahn network: each stream has one
 producer, and no instruction asks whether a queue is empty. So threads run as far as their data
-go, in any order, and queues have no limit. ``docs/adr/0015-values-apart-from-time.md`` tells how.
+go, in any order, and queues have no limit. ``docs/adr/0015-values-apart-from-time.md`` tells
+how, and ``runtime/README.md`` goes through these rooms with an instruction.
 
 | room | what is in it |
 |---|---|

@@ -83,10 +83,10 @@ def repeat(m: Machine, mirror: int, stream: int, end: int) -> int:
 @entry
 def exchange(m: Machine) -> bool:
     """Fill all mirrors, as far as there is something for them and room; whether any got more."""
-    first = m.now[0].width * m.now[0].colors * m.now[0].height + m.now[0].edge_queues
-    some = False
-    for number in range(m.now[0].mirrors):
-        mirror, stream = m.mirrors[number, 0], m.mirrors[number, 1]
+    now, some = m.now[0], False
+    first = now.width * now.colors * now.height + now.edge_queues
+    for number in range(now.mirrors):
+        mirror, stream = m.mirrors[number].mirror, m.mirrors[number].stream
         end, lanes = room_end(m, mirror), m.streams[stream].lanes
         ours, theirs = m.streams[mirror].first, m.streams[stream].first
         supply(m, stream, end)
@@ -94,7 +94,7 @@ def exchange(m: Machine) -> bool:
         for lane in range(lanes):
             waits = waits or m.written[theirs + lane] > end
         if waits:
-            m.now[0].limited = 1
+            now.limited = 1
         if repeat(m, mirror, stream, end) == 0:
             continue
         some = True

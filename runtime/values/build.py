@@ -17,23 +17,57 @@ from wsc.isa.types import DType
 from wsc.runtime.image import NO_REGION, Image
 from wsc.runtime.kernels.operations import domains, operations
 from wsc.runtime.memory import addressable_bytes, available_bytes
-from wsc.runtime.routes import Scol
-from wsc.runtime.schedule import FEED, Hcol, Qcol, Rcol, side_of_port
-from wsc.runtime.tables import COUNTED, DTYPES, MAX_DIMS, TYPE_INDEX, Col, Kind, Ocol
+from wsc.runtime.routes import POSITION, SLOT, Scol
+from wsc.runtime.schedule import (
+    FEED,
+    LOOKUP,
+    QUEUE,
+    RECORD,
+    SHAPE,
+    Hcol,
+    Qcol,
+    Rcol,
+    side_of_port,
+)
+from wsc.runtime.tables import (
+    COUNTED,
+    DTYPES,
+    MAX_DIMS,
+    MEMORY,
+    OPERAND,
+    REFERENCE,
+    REGION,
+    ROW,
+    TYPE_INDEX,
+    Col,
+    Kind,
+    as_records,
+    by_name,
+)
 from wsc.runtime.values.bands import parted
 from wsc.runtime.values.compiled import Machine
 from wsc.runtime.values.produce import PLAIN_HALVES, PLAIN_WORDS, is_made, made_code
 from wsc.runtime.values.records import (
+    ADDEND,
     FLAT,
-    MOST_DIMS,
+    FRAME,
+    INPUT,
+    JOB,
+    MIRROR,
     MOST_LISTED,
     MOST_OPERANDS,
+    NOTE,
+    OUTPUT,
+    PLACED,
     ROUTER,
     RUN,
     RUNNING,
+    SIDES,
     STREAM,
     TASK,
+    TENSOR,
     THREAD,
+    TURN,
     UNKNOWN,
 )
 from wsc.runtime.weights import Mapped
@@ -83,8 +117,8 @@ def trace(image: Image, slots: np.ndarray) -> Traced:
     width = image.program.width
     count = len(slots)
     number = np.arange(count)
-    first = image.routes.positions[slots[:, Scol.FIRST]]
-    receive, send = first[:, 0], first[:, 1]
+    first = as_records(image.routes.positions, POSITION)[slots[:, Scol.FIRST]]
+    receive, send = first["accept"], first["send"]
     side = np.minimum(receive, 3)
     before = slots[number, Scol.NEXT + side]
     inside = (receive != RAMP) & (before >= 0)
@@ -177,18 +211,17 @@ class Builder:
         """What every band has for itself."""
         return {
             "now": now.copy(),
-            "notes": np.zeros((NOTES, 3), np.int64),
+            "notes": np.zeros(NOTES, NOTE),
             "counted": np.zeros(len(COUNTED), np.int64),
             "free_storage": np.zeros(CLASSES, np.int64),
             "listed": np.zeros(len(self.slots) + 1, np.int64),
-            "at": np.zeros(MOST_OPERANDS, np.int64),
-            "kind": np.zeros(MOST_OPERANDS, np.int64),
-            "spread": np.zeros(MOST_OPERANDS, np.int64),
-            "count": np.zeros(MOST_DIMS, np.int64),
-            "step": np.zeros((MOST_OPERANDS, MOST_DIMS), np.int64),
-            "index": np.zeros(MOST_DIMS, np.int64),
-            "listed_steps": np.zeros((MOST_LISTED, 2), np.int64),
-            "turns": np.zeros((MOST_DIMS + 1, 4), np.int64),
+            "job": np.zeros(1, JOB),
+            "placed": np.zeros(MOST_OPERANDS, PLACED),
+            "count": np.zeros(MAX_DIMS, np.int64),
+            "step": np.zeros((MOST_OPERANDS, MAX_DIMS), np.int64),
+            "index": np.zeros(MAX_DIMS, np.int64),
+            "addends": np.zeros(MOST_LISTED, ADDEND),
+            "turns": np.zeros(MAX_DIMS, TURN),
         }
 
     def _tables(self) -> dict[str, np.ndarray]:
@@ -210,38 +243,38 @@ class Builder:
             reals=words.view(np.float32),
             halves=words.view(np.uint16),
             half=HALF,
-            rows=rows,
-            operands=code.operands,
-            refs=code.refs,
+            rows=as_records(rows, ROW),
+            operands=as_records(code.operands, OPERAND),
+            refs=as_records(code.refs, REFERENCE),
             lists=code.lists,
             registers=code.registers,
             pool=code.pool,
             literals=literals(code.reals),
             operations=operations(wanted),
             domains=domains(wanted),
-            traits=_traits(rows, code.operands),
-            regions=image.regions,
+            step_bytes=_step_bytes(rows, code.operands),
+            regions=as_records(image.regions, REGION),
             deciding=self.deciding,
             threads=self._threads(),
             regs=sparse(tiles * fabric.registers, np.int32),
             loops=sparse(tiles * (fabric.call_depth + 1) * fabric.loop_depth, np.int64),
-            frames=sparse(tiles * 2 * fabric.call_depth, np.int64),
+            frames=sparse(tiles * fabric.call_depth, FRAME),
             **tables,
             **streams,
             semaphores=np.zeros(tiles * fabric.semaphores, np.int64),
             dirty=np.ones(self.width, np.int64),
-            slots=self.slots if len(self.slots) else _none(16).astype(np.int32),
+            slots=as_records(self.slots, SLOT) if len(self.slots) else np.zeros(1, SLOT),
             slot_of=image.routes.slot_of,
-            positions=image.routes.positions,
+            positions=as_records(image.routes.positions, POSITION),
             runs=np.zeros((len(self.bands) - 1) * self._own_runs(), RUN),
-            moves=sparse(len(self.slots) + 1, np.int64, 6),
-            passes=sparse(len(self.slots) + 1, np.int64, 4),
+            moves=sparse(len(self.slots) + 1, np.int64, SIDES + 2),
+            passes=sparse(len(self.slots) + 1, np.int64, SIDES),
             lines=np.zeros(self.colors * (self.width + self.height), np.int64),
-            records=image.schedule.records,
-            shapes=image.schedule.shapes,
-            queues=self.queues.copy() if len(self.queues) else _none(Qcol.INDEX + MAX_DIMS),
+            records=as_records(image.schedule.records, RECORD),
+            shapes=as_records(image.schedule.shapes, SHAPE),
+            queues=self._queues(),
             tensors=self._tensors(),
-            lookups=image.schedule.lookups,
+            lookups=as_records(image.schedule.lookups, LOOKUP),
             lookup_count=np.zeros(len(image.schedule.lookups), np.int64),
             lookup_value=np.zeros(int(image.schedule.lookups[:, 1].sum()) + 1, np.int64),
         )
@@ -254,11 +287,16 @@ class Builder:
         now["loops"], now["free_run"] = fabric.loop_depth, -1
         now["ahead"] = AHEAD if len(self.bands) == 2 else BAND_AHEAD
         now["loop_words"] = (fabric.call_depth + 1) * fabric.loop_depth
-        now["frame_words"] = 2 * fabric.call_depth
         now["portion"], now["portion_rows"] = PORTION, PORTION_ROWS
         now["edge_queues"] = len(self.queues)
         now["slots"], now["note_room"] = len(self.slots), NOTES
         now["mirrors"] = len(self.mirrors)
+
+    def _queues(self) -> np.ndarray:
+        """The edge's queues, whose cursors the run moves."""
+        if not len(self.queues):
+            return np.zeros(1, QUEUE)
+        return as_records(self.queues.copy(), QUEUE)
 
     # --- memory ---------------------------------------------------------------------------
 
@@ -287,7 +325,7 @@ class Builder:
     def _tensors(self) -> np.ndarray:
         """Address of every edge tensor, and how it is held."""
         program = self.image.program
-        table = np.zeros((max(len(program.edge_tensors), 1), 2), dtype=np.int64)
+        table = np.zeros(max(len(program.edge_tensors), 1), TENSOR)
         for number, tensor in enumerate(program.edge_tensors):
             code, half = PLAIN_WORDS, tensor.dtype is DType.F16
             if tensor.kind is Edge.WEIGHT:
@@ -299,7 +337,8 @@ class Builder:
             else:
                 data = (self.inputs if tensor.kind is Edge.INPUT else self.outputs)[tensor.name]
             self.kept.append(data)
-            table[number] = data.ctypes.data, code or (PLAIN_HALVES if half else PLAIN_WORDS)
+            table["address"][number] = data.ctypes.data
+            table["held"][number] = code or (PLAIN_HALVES if half else PLAIN_WORDS)
         return table
 
     # --- threads and tasks ------------------------------------------------------------------
@@ -324,10 +363,10 @@ class Builder:
         count = tiles * units
         return {
             "tasks": sparse(count, TASK),
-            "extents": sparse(count, np.int64, MOST_DIMS),
-            "strides": sparse(count, np.int64, MOST_OPERANDS * MOST_DIMS),
+            "extents": sparse(count, np.int64, MAX_DIMS),
+            "strides": sparse(count, np.int64, MOST_OPERANDS * MAX_DIMS),
             "bases": sparse(count, np.int64, MOST_OPERANDS),
-            "held": sparse(count, np.int32, MOST_OPERANDS),
+            "scalars": sparse(count, np.int32, MOST_OPERANDS),
             "owner": np.zeros(count, np.int64),
             "busy": np.zeros(self.width * units, np.int64),
         }
@@ -343,7 +382,8 @@ class Builder:
         guided = slots[:, Scol.GUIDED] != 0
         total = self.width * colors * height
         queues_there = np.zeros(total, np.uint8)
-        queues_there[place] = (slots[:, Scol.INPUT] >= 0) + 2 * (slots[:, Scol.OUTPUT] >= 0)
+        takes, gives = slots[:, Scol.INPUT] >= 0, slots[:, Scol.OUTPUT] >= 0
+        queues_there[place] = INPUT * takes + OUTPUT * gives
         # What cores of a column send on a color is one stream, with a lane for each row.
         block = x * colors + color
         stream_of = np.full(self.width * colors, -1, np.int64)
@@ -416,7 +456,7 @@ class Builder:
             "lane": lane,
             "cursor": np.zeros(len(source), np.int64),
             "readers": readers,
-            "mirrors": np.array(self.mirrors or [(-1, -1)], np.int64),
+            "mirrors": np.array(self.mirrors or [(-1, -1)], MIRROR),
             "feeding": feeding,
             "routers": routers,
         }
@@ -457,8 +497,8 @@ class Builder:
         """Whether the route at a queue's port sends out there."""
         slot = int(queue[Qcol.SLOT])
         side = side_of_port(int(queue[Qcol.PORT]), self.width, self.height)
-        send = self.image.routes.positions[self.slots[slot, Scol.FIRST], 1]
-        return bool(send >> side & 1)
+        route = as_records(self.image.routes.positions, POSITION)[self.slots[slot, Scol.FIRST]]
+        return bool(route["send"] >> side & 1)
 
     def _readers(self, source: np.ndarray, total: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Columns, and width + queues and mirrors, that read each stream."""
@@ -484,10 +524,6 @@ def sparse(rows: int, kind: Any, columns: int = FLAT) -> np.ndarray:
     if hasattr(mmap, "MADV_NOHUGEPAGE"):
         memory.madvise(mmap.MADV_NOHUGEPAGE)
     return np.frombuffer(memory, kind, rows * max(columns, 1)).reshape(shape)
-
-
-def _none(columns: int) -> np.ndarray:
-    return np.zeros((1, int(columns)), np.int64)
 
 
 def wanted_operations(rows: np.ndarray) -> set[tuple[int, bool]]:
@@ -521,19 +557,19 @@ def one_nan(single: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(single), np.float32(np.nan), single)
 
 
-def _traits(rows: np.ndarray, operands: np.ndarray) -> np.ndarray:
+def _step_bytes(rows: np.ndarray, operands: np.ndarray) -> np.ndarray:
     """Bytes of SRAM that a step of each instruction reads and writes."""
-    bytes_ = np.zeros(len(rows), np.int64)
-    for number, row in enumerate(rows.tolist()):
-        if row[Col.KIND] != Kind.VECTOR:
+    found = np.zeros(len(rows), np.int64)
+    named = by_name(operands, OPERAND)
+    for number, row in enumerate(by_name(rows, ROW)):
+        if row.kind != Kind.VECTOR:
             continue
-        first = row[Col.OPERANDS]
-        for k in range(row[Col.COUNT]):
-            if operands[first + k, Ocol.KIND] == 0:
-                size = 2 if operands[first + k, Ocol.TYPE] == TYPE_INDEX[DType.F16] else 4
-                twice = k == 0 and TABLE[row[Col.OPCODE]].accumulates
-                bytes_[number] += size * (2 if twice else 1)
-    return bytes_
+        for k, operand in enumerate(named[row.operands : row.operands + row.count]):
+            if operand.kind == MEMORY:
+                size = 2 if operand.type == TYPE_INDEX[DType.F16] else 4
+                twice = k == 0 and TABLE[row.opcode].accumulates
+                found[number] += size * (2 if twice else 1)
+    return found
 
 
 def fabric_words(mapped: Mapped) -> np.ndarray:

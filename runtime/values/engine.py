@@ -13,15 +13,16 @@ from wsc.runtime.errors import Deadlock, ExecutionFault, Interrupted, MemoryLimi
 from wsc.runtime.image import Image
 from wsc.runtime.memory import require_memory
 from wsc.runtime.record import Record, gather
-from wsc.runtime.routes import Scol
+from wsc.runtime.routes import POSITION, Scol
 from wsc.runtime.store import make_outputs
-from wsc.runtime.tables import COUNTED
+from wsc.runtime.tables import COUNTED, as_columns, as_records
 from wsc.runtime.values.bands import exchange, worthwhile
 from wsc.runtime.values.build import Builder, Traced
 from wsc.runtime.values.compiled import LIBRARY, Machine
 from wsc.runtime.values.edge import settle
-from wsc.runtime.values.records import Fault, Mode
+from wsc.runtime.values.records import SIDES, Fault, Mode
 from wsc.runtime.values.report import deadlock, describe, out_of_memory, sent
+from wsc.runtime.values.routers import FROM_CORE
 from wsc.runtime.values.sweep import post, serve_edge, serve_routers, sweep
 from wsc.runtime.work import Work
 
@@ -193,7 +194,8 @@ class Execution:
     def _record(self, deciding: np.ndarray) -> Record:
         notes = [machine.notes[: int(machine.now["noted"][0])] for machine in self.machines]
         program = self.image.program
-        return gather(deciding, np.concatenate(notes), program.width, program.height)
+        taken = as_columns(np.concatenate(notes), np.int64)
+        return gather(deciding, taken, program.width, program.height)
 
     def work(self) -> Work:
         """What was done, over all bands."""
@@ -238,28 +240,31 @@ def _wavelets(
     slots: as in the image, column by column.
     """
     program = image.program
-    sends = image.routes.positions[:, 1]
+    sends = as_records(image.routes.positions, POSITION)["send"]
     found: dict[str, np.ndarray] = {}
     for number, (name, _) in enumerate(program.colors):
         mine = np.flatnonzero(slots[:, Scol.COLOR] == number)
-        moves = machine.moves[mine]
         guided = slots[mine, Scol.GUIDED] != 0
+        # Routers that hand on runs have counted; of others, what their route's origin has sent.
+        led = np.flatnonzero(guided)
+        moves = np.zeros((len(mine), SIDES + 2), np.int64)
+        moves[led] = machine.moves[mine[led]]
         origin = np.where(guided, -1, traced.origin[mine])
         known = np.flatnonzero(origin >= 0)
         totals = sent(image, machine, traced, origin[known])
         send = sends[slots[mine[known], Scol.FIRST]]
-        for side in range(5):
+        for side in range(SIDES + 1):
             moves[known, side] += np.where(send >> side & 1, totals, 0)
         core = traced.from_core[mine[known]] & (origin[known] == mine[known])
-        moves[known[core], 5] += totals[core]
+        moves[known[core], FROM_CORE] += totals[core]
         tiles = slots[mine, Scol.TILE]
-        moved = np.zeros((image.tiles, 6), np.int64)
+        moved = np.zeros((image.tiles, SIDES + 2), np.int64)
         moved[tiles] = moves
-        moved = moved.reshape(program.height, program.width, 6)
+        moved = moved.reshape(program.height, program.width, SIDES + 2)
         if guided.any():
-            passed = np.zeros((image.tiles, 4), np.int64)
+            passed = np.zeros((image.tiles, SIDES), np.int64)
             passed[tiles] = machine.passes[mine]
-            moved[..., :4] += _along(passed.reshape(program.height, program.width, 4))
+            moved[..., :SIDES] += _along(passed.reshape(program.height, program.width, SIDES))
         found[name] = moved
     return found
 

@@ -104,7 +104,7 @@ def stored(m: Machine, base: int, storage: int, element: int) -> float:
 @kernel
 def produce(m: Machine, tensor: int, at: int, step: int, count: int, place: int) -> None:
     """Put ``count`` elements of a tensor, from ``at`` on and ``step`` apart, into a stream."""
-    base, code = m.tensors[tensor, 0], m.tensors[tensor, 1] - MADE
+    base, code = m.tensors[tensor].address, m.tensors[tensor].held - MADE
     storage, half = code >> 1, code & 1
     for i in range(count):
         value = stored(m, base, storage, at + i * step)

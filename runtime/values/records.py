@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from wsc.runtime.routes import Scol
-from wsc.runtime.schedule import Hcol, Qcol, Rcol
-from wsc.runtime.tables import MAX_DIMS, Col, Ocol
+from wsc.runtime.routes import POSITION, SLOT
+from wsc.runtime.schedule import LOOKUP, QUEUE, RECORD, SHAPE
+from wsc.runtime.tables import DTYPES, MAX_DIMS, OPERAND, REFERENCE, REGION, ROW
 
-SLOT_COLUMNS = int(Scol.GUIDED) + 1
 FLAT = 0  # columns of a table of one dimension
-MOST_OPERANDS, MOST_DIMS = 4, 8
+MOST_OPERANDS = 4
+SIDES = 4  # N, E, S, W
 MOST_LISTED = 1 << 13  # steps of an ``fmac`` that are listed
 
 THREAD = np.dtype(
@@ -44,7 +44,10 @@ THREAD = np.dtype(
 
 TASK = np.dtype(
     [
-        ("end", np.int64),  # row behind its last one
+        ("x", np.int64),  # of its first tile
+        ("y", np.int64),
+        ("end", np.int64),  # row of tiles behind its last one
+        ("unit", np.int64),  # stream unit + 1, 0 for the main thread
         ("row", np.int64),  # row of the code
         ("done", np.int64),  # rows of steps that are done
         ("rows", np.int64),  # rows of steps: the product of the outer extents
@@ -53,6 +56,59 @@ TASK = np.dtype(
         ("long", np.int64),  # so many steps that it is done in portions
         ("statement", np.int64),  # of main that it works for, or -1
         ("uneven", np.int64),  # operands share a queue and advance differently
+        # Of a remote store: the tile that its first row writes to, and rows that the target moves
+        # on from row to row, 0 or 1.
+        ("target_x", np.int64),
+        ("target_y", np.int64),
+        ("slope", np.int64),
+    ]
+)
+
+# The instruction that is being done now, for neighbouring rows of tiles: its lanes.
+JOB = np.dtype(
+    [
+        ("task", np.int64),
+        ("x", np.int64),
+        ("y", np.int64),  # of the first lane
+        ("lanes", np.int64),
+        ("dims", np.int64),  # that are left: those of one step are dropped, others joined
+        ("column", np.int64),  # address of the first word of SRAM in its first lane
+    ]
+)
+
+# An operand of that instruction.
+PLACED = np.dtype(
+    [
+        ("at", np.int64),  # address of its first element, in words; in bytes of SRAM if HALF_MEMORY
+        ("held", np.int64),  # a ``Held``
+        ("spread", np.int64),  # words from lane to lane: 0 or 1
+    ]
+)
+
+# One of the steps of an ``fmac`` that add to one place: words to its factors.
+ADDEND = np.dtype(
+    [
+        ("lanes", np.int64),  # to the factor that each lane has for itself
+        ("all", np.int64),  # to the one that is the same for all lanes
+    ]
+)
+
+# A dimension of an ``fmac`` whose steps add to places of their own; words from turn to turn.
+TURN = np.dtype(
+    [
+        ("count", np.int64),
+        ("sum", np.int64),
+        ("lanes", np.int64),
+        ("all", np.int64),
+        ("index", np.int64),
+    ]
+)
+
+# A call: where it returns to.
+FRAME = np.dtype(
+    [
+        ("row", np.int64),  # of the code
+        ("frame", np.int64),  # first register of the caller's window
     ]
 )
 
@@ -71,6 +127,20 @@ STREAM = np.dtype(
         ("guided", np.int64),  # routers move runs of it
         ("held", np.int64),  # runs that are under way in routers
         ("awaited", np.int64),  # its producer waits for its readers
+    ]
+)
+
+# A stream in which another band reads, and the one that it repeats.
+MIRROR = np.dtype([("mirror", np.int64), ("stream", np.int64)])
+
+# What as many tiles below each other have loaded, for the run for time; see ``record``.
+NOTE = np.dtype([("tile", np.int64), ("count", np.int64), ("word", np.int64)])
+
+# A tensor outside the fabric.
+TENSOR = np.dtype(
+    [
+        ("address", np.int64),
+        ("held", np.int64),  # how; see ``produce``
     ]
 )
 
@@ -105,6 +175,7 @@ ROUTER = np.dtype(
     ]
 )
 WINDS, UNKNOWN = -1, -2
+INPUT, OUTPUT = 1, 2  # bits of ``queues_there``: which queues of a color a core has
 
 RUNNING = np.dtype(
     [
@@ -114,10 +185,9 @@ RUNNING = np.dtype(
         ("colors", np.int64),
         ("semaphores", np.int64),
         ("registers", np.int64),
-        ("calls", np.int64),
+        ("calls", np.int64),  # that can be in each other
         ("loops", np.int64),  # that one procedure can nest
         ("loop_words", np.int64),  # of each thread in ``loops``
-        ("frame_words", np.int64),
         ("bytes", np.int64),  # of SRAM in each tile
         ("words", np.int64),
         ("memory", np.int64),  # address of the first word of SRAM
@@ -132,6 +202,7 @@ RUNNING = np.dtype(
         ("mode", np.int64),  # a ``Mode``
         ("row_end", np.int64),  # where the rows end that agree with the first one
         ("left", np.int64),  # work until Python is asked for the next
+        ("turns", np.int64),  # that the ``fmac`` has which is being done
         ("first_column", np.int64),  # of the band
         ("end_column", np.int64),  # behind its last one
         ("place", np.int64),  # columns of the band that were visited in this turn
@@ -178,6 +249,15 @@ class Standing(IntEnum):
     HALTED = 4
 
 
+class Held(IntEnum):
+    """How the elements of an operand lie."""
+
+    WORDS = 0  # one behind the other
+    HALF_MEMORY = 1  # f16 in SRAM: two in a word of each lane
+    HALF_STREAM = 2  # f16, each in a word of its own
+    LITERAL = 3
+
+
 class Mode(IntEnum):
     """How hard the engine looks for something to do."""
 
@@ -213,29 +293,30 @@ TABLES: dict[str, tuple[Any, int]] = {
     "halves": (np.uint16, FLAT),  # the same as 16-bit words
     "half": (np.float32, FLAT),  # the f32 of each f16 encoding
     # The code: see wsc.runtime.tables.
-    "rows": (np.int32, len(Col)),
-    "operands": (np.int32, len(Ocol)),
-    "refs": (np.int32, 5),
+    "rows": (ROW, FLAT),
+    "operands": (OPERAND, FLAT),
+    "refs": (REFERENCE, FLAT),
     "lists": (np.int32, FLAT),
     "registers": (np.int32, FLAT),
     "pool": (np.int32, FLAT),
-    "literals": (np.int32, 3),  # bits of each literal, for each of the three types
-    "operations": (np.int64, 2),  # addresses
+    "literals": (np.int32, len(DTYPES)),  # bits of each literal, for each of the types
+    "operations": (np.int64, 2),  # [opcode, whole]: addresses of compiled loops
     "domains": (np.int64, FLAT),  # [opcode]: address of what looks at integer operands, or 0
-    "traits": (np.int64, FLAT),  # [row of the code: bytes of SRAM for each step, which counter]
-    "regions": (np.int32, 4),
+    "step_bytes": (np.int64, FLAT),  # [row of the code]: bytes of SRAM for each step
+    "regions": (REGION, FLAT),
     "deciding": (np.int8, FLAT),  # [row of the code]: a run for time needs what it loads
-    "notes": (np.int64, 3),  # what it loaded; see wsc.runtime.record
+    "notes": (NOTE, FLAT),
     # Threads and tasks.
     "threads": (THREAD, FLAT),
     "regs": (np.int32, FLAT),  # [thread, register]
     "loops": (np.int64, FLAT),  # [thread, calls, nest]: turns, 0 outside the loop
-    "frames": (np.int64, FLAT),  # [thread, calls]: row to return to, and frame
+    "frames": (FRAME, FLAT),  # [thread, calls]
     "tasks": (TASK, FLAT),
-    "extents": (np.int64, MOST_DIMS),
-    "strides": (np.int64, MOST_OPERANDS * MOST_DIMS),
+    "extents": (np.int64, MAX_DIMS),
+    "strides": (np.int64, MOST_OPERANDS * MAX_DIMS),  # MAX_DIMS * operand + dimension
+    # Address of an operand in SRAM; of one in a queue its place among those that share the queue.
     "bases": (np.int64, MOST_OPERANDS),
-    "held": (np.int32, MOST_OPERANDS),
+    "scalars": (np.int32, MOST_OPERANDS),  # bits of the operands that are numbers
     "owner": (np.int64, FLAT),  # [column, unit, row]: first row of the unit's task and 1, or 0
     "busy": (np.int64, FLAT),  # [column, unit]: rows whose unit is busy
     "semaphores": (np.int64, FLAT),  # [column, semaphore, row]
@@ -245,45 +326,39 @@ TABLES: dict[str, tuple[Any, int]] = {
     "streams": (STREAM, FLAT),
     "written": (np.int64, FLAT),  # wavelets that each lane has had
     "stream_of": (np.int64, FLAT),  # [column, color]: what cores of the column send
-    "queues_there": (
-        np.uint8,
-        FLAT,
-    ),  # [column, color, row]: 1 there is an input queue, 2 an output queue
-    "source": (
-        np.int64,
-        FLAT,
-    ),  # [column, color, row], then edge queues, then mirrors: stream that is read, or -1
-    "lane": (np.int64, FLAT),
-    "cursor": (np.int64, FLAT),
+    "queues_there": (np.uint8, FLAT),  # [column, color, row]: ``INPUT`` and ``OUTPUT``
+    # Readers are queues of cores, [column, color, row], then edge queues, then mirrors.
+    "source": (np.int64, FLAT),  # of each reader, the stream that it reads, or -1
+    "lane": (np.int64, FLAT),  # and the lane of it
+    "cursor": (np.int64, FLAT),  # and the position that it takes next
     "readers": (np.int64, FLAT),  # columns, or width + edge queue, or those and mirror
-    "mirrors": (np.int64, 2),  # [stream in which another band reads, stream that it repeats]
+    "mirrors": (MIRROR, FLAT),
     "free_storage": (np.int64, FLAT),  # [size class]: first free piece, or 0
     # Routers of colors whose routes change.
-    "slots": (np.int32, SLOT_COLUMNS),
+    "slots": (SLOT, FLAT),
     "slot_of": (np.int32, FLAT),  # [tile by rows, color]
-    "positions": (np.int32, 2),
+    "positions": (POSITION, FLAT),
     "routers": (ROUTER, FLAT),
     "runs": (RUN, FLAT),
     "listed": (np.int64, FLAT),
-    "moves": (np.int64, 6),  # [slot, side]
-    "passes": (np.int64, 4),  # [slot, side]: what begins to be handed on there, less what ends
+    "moves": (np.int64, SIDES + 2),  # [slot, side]; then to the core, and from it
+    "passes": (np.int64, SIDES),  # [slot, side]: what begins to be handed on, less what ends
     "lines": (np.int64, FLAT),  # [color, column or row]: how often leaps there came to an end
     # The edge.
-    "records": (np.int64, len(Rcol)),
-    "shapes": (np.int64, Hcol.STEP + MAX_DIMS),
-    "queues": (np.int64, Qcol.INDEX + MAX_DIMS),
-    "tensors": (np.int64, 2),  # address, and 1 for 16-bit elements
-    "lookups": (np.int64, 3),
+    "records": (RECORD, FLAT),
+    "shapes": (SHAPE, FLAT),
+    "queues": (QUEUE, FLAT),
+    "tensors": (TENSOR, FLAT),
+    "lookups": (LOOKUP, FLAT),
     "lookup_count": (np.int64, FLAT),
     "lookup_value": (np.int64, FLAT),
     "feeding": (np.int64, FLAT),  # stream that an edge queue makes, or -1
     # Room for one instruction at a time.
-    "at": (np.int64, FLAT),
-    "kind": (np.int64, FLAT),
-    "spread": (np.int64, FLAT),  # words from lane to lane: 0 or 1
-    "count": (np.int64, FLAT),  # steps in each dimension
-    "step": (np.int64, MOST_DIMS),
-    "index": (np.int64, FLAT),
-    "listed_steps": (np.int64, 2),  # of ``fmac``: words to the factors of each step
-    "turns": (np.int64, 4),  # count, and words from turn to turn of the sum and both factors
+    "job": (JOB, FLAT),  # one JOB
+    "placed": (PLACED, FLAT),  # [operand]
+    "count": (np.int64, FLAT),  # [dimension]: steps
+    "step": (np.int64, MAX_DIMS),  # [operand, dimension]: from one step to the next
+    "index": (np.int64, FLAT),  # [dimension]
+    "addends": (ADDEND, FLAT),
+    "turns": (TURN, FLAT),  # the innermost one first
 }

@@ -10,7 +10,7 @@ from wsc.isa.program import Location, edge_places
 from wsc.isa.types import Side
 from wsc.runtime.image import Image
 from wsc.runtime.routes import NOWHERE, OUTSIDE
-from wsc.runtime.schedule import Qcol, side_of_port
+from wsc.runtime.schedule import side_of_port
 from wsc.runtime.stops import (
     Wait,
     coordinates,
@@ -21,13 +21,12 @@ from wsc.runtime.stops import (
     sentence,
     unit_name,
 )
-from wsc.runtime.tables import COUNTED, Ocol
+from wsc.runtime.tables import COUNTED, FABRIC, OPERAND, REFERENCE, as_columns, by_name
 from wsc.runtime.values.build import Traced
 from wsc.runtime.values.compiled import Machine
 from wsc.runtime.values.records import Fault, Standing
-from wsc.runtime.values.tasks import OUT_COLUMN
-
-FABRIC = 1  # kind of an operand
+from wsc.runtime.values.streams import next_unread
+from wsc.runtime.values.tasks import NO_OUTPUT
 
 
 def describe(image: Image, machine: Machine) -> tuple[str, Location]:
@@ -44,7 +43,7 @@ def describe(image: Image, machine: Machine) -> tuple[str, Location]:
     else:
         who, where = unit_name(int(now["fault_unit"])), image.code.where[row]
         bound, name = int(now["fault_bound"]), _name(image, row)
-        outward = bound == OUT_COLUMN
+        outward = bound == NO_OUTPUT
         text = fault_text(image.program, code.name, name, value, bound, outward)
         what = f"'{name}': {text}"
         nodes = nodes_of(image.code, int(now["fault_statement"]))
@@ -80,7 +79,7 @@ def _name(image: Image, row: int) -> str:
 
 def deadlock(image: Image, machine: Machine, traced: Traced) -> str:
     """Why a run has not ended although nothing can go on; empty if it has."""
-    queues = machine.queues[: int(machine.now["edge_queues"][0])]
+    queues = as_columns(machine.queues[: int(machine.now["edge_queues"][0])], np.int64)
     waits = (
         *_threads(image, machine),
         *_units(image, machine),
@@ -115,19 +114,18 @@ def _threads(image: Image, machine: Machine) -> Iterator[Wait]:
             yield Wait(_tile(image, tile), text, image.code.where[row])
 
 
-def _semaphore(image: Image, machine: Machine, first: int, row: int, tile: int) -> str:
-    number = int(image.code.records.semaphore[row])
+def _semaphore(image: Image, machine: Machine, first: int, number: int, tile: int) -> str:
+    """What a semaphore has in a tile, and what a thread's row of the code needs there."""
+    row, now = image.code.records[number], machine.now[0]
     x, y = divmod(tile, image.program.height)
-    has = machine.semaphores[
-        (x * int(machine.now["semaphores"][0]) + number) * image.program.height + y
-    ]
-    ref = image.code.refs[int(image.code.records.amount[row])].tolist()
-    region = machine.regions[int(machine.threads[first]["region"])].tolist()
-    needs = int(image.code.pool[ref[0] + (x - region[0]) * ref[1] + (y - region[1]) * ref[2]])
-    frame = first * int(machine.now["registers"][0]) + int(machine.threads[first]["frame"])
-    for index in range(ref[3], ref[3] + ref[4]):
-        needs += int(machine.regs[frame + int(image.code.registers[index])])
-    return f"semaphore s{number}: needs {needs}, has {int(has)}"
+    has = machine.semaphores[(x * now["semaphores"] + row.semaphore) * now["height"] + y]
+    # The static part in this tile, and the registers of the thread.
+    of, here = by_name(image.code.refs, REFERENCE)[row.amount], machine.threads[tile]
+    needs = int(image.code.pool[of.pool + here["x"] * of.by_x + here["y"] * of.by_y])
+    window = first * now["registers"] + machine.threads[first]["frame"]
+    for register in image.code.registers[of.first : of.first + of.count]:
+        needs += int(machine.regs[window + register])
+    return f"semaphore s{int(row.semaphore)}: needs {needs}, has {int(has)}"
 
 
 def _units(image: Image, machine: Machine) -> Iterator[Wait]:
@@ -149,13 +147,13 @@ def _wanted(image: Image, machine: Machine, task: int, tile: int) -> str:
     x, y = divmod(tile, image.program.height)
     found = ""
     for k in range(1, int(row.count)):
-        operand = image.code.operands[int(row.operands) + k]
-        if operand[Ocol.KIND] != FABRIC:
+        operand = by_name(image.code.operands, OPERAND)[int(row.operands) + k]
+        if operand.kind != FABRIC:
             continue
-        color = int(operand[Ocol.COLOR])
+        color = int(operand.color)
         name = f"a wavelet of color '{image.program.colors[color][0]}'"
         reader = (x * int(machine.now["colors"][0]) + color) * image.program.height + y
-        need = int(np.prod(machine.extents[task, : int(operand[Ocol.ADVANCE])]))
+        need = int(np.prod(machine.extents[task, : int(operand.advance)]))
         if _held(machine, reader) < need:
             return name
         found = found or name
@@ -178,16 +176,16 @@ def _route(image: Image, slot: int) -> Location:
 def _unread(image: Image, machine: Machine) -> Iterator[Wait]:
     """Queues of cores that hold something that no instruction takes."""
     height, colors = image.program.height, int(machine.now["colors"][0])
-    readers = np.flatnonzero(machine.source[: image.tiles * colors] >= 0)
-    first = machine.streams["first"][machine.source[readers]]
-    held = machine.written[first + machine.lane[readers]] - machine.cursor[readers]
-    for reader, count in zip(readers[held > 0].tolist(), held[held > 0].tolist(), strict=True):
+    reader = next_unread(machine, 0)
+    while reader >= 0:
+        count = _held(machine, reader)
         y, color = reader % height, reader // height % colors
         tile = y * image.program.width + reader // (height * colors)
         slot = int(image.routes.slot_of[tile * colors + color])
         name = image.program.colors[color][0]
         text = f"{count} of color '{name}' that no instruction takes"
         yield Wait(tile, text, _route(image, slot))
+        reader = next_unread(machine, reader + 1)
 
 
 def _undrained(image: Image, machine: Machine) -> Iterator[Wait]:
@@ -198,11 +196,12 @@ def _undrained(image: Image, machine: Machine) -> Iterator[Wait]:
         count = _held(machine, first + queue)
         if count == 0:
             continue
-        row = image.routes.records[int(machine.queues[queue, Qcol.SLOT])]
+        port, slot = machine.queues[queue][["port", "slot"]].tolist()
+        row = image.routes.records[slot]
         color = image.program.colors[int(row.color)][0]
-        side = list(Side)[side_of_port(int(machine.queues[queue, Qcol.PORT]), width, height)]
+        side = list(Side)[side_of_port(port, width, height)]
         text = f"router holds {count} of color '{color}', waits for {_why(side, OUTSIDE)}"
-        yield Wait(int(row.tile), text, _route(image, int(machine.queues[queue, Qcol.SLOT])))
+        yield Wait(int(row.tile), text, _route(image, slot))
 
 
 def _routers(image: Image, machine: Machine) -> Iterator[Wait]:

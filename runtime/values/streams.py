@@ -6,11 +6,10 @@ run; those that every reader has taken are given back. Blocks come in sizes of p
 
 from __future__ import annotations
 
-from wsc.runtime.values.compiled import Machine, kernel
+from wsc.runtime.values.compiled import Machine, entry, kernel
 from wsc.runtime.values.records import Fault
 
 SMALLEST = 64  # words of a block
-OUT_OF_MEMORY = int(Fault.MEMORY)
 
 
 @kernel
@@ -43,18 +42,18 @@ def size_class(words: int) -> tuple[int, int]:
 @kernel
 def allocate(m: Machine, words: int) -> int:
     """Address of a block of at least so many words; -1 after a fault: there is no more."""
-    now = m.now
+    now = m.now[0]
     number, size = size_class(words)
     at = m.free_storage[number]
     if at != 0:
         # The first word pair of a free block holds the address of the next one.
         m.free_storage[number] = (m.words[at] & 0xFFFFFFFF) | (m.words[at + 1] << 32)
         return at
-    at = now[0].free
-    if at + size > now[0].end_of_storage:
-        now[0].fault, now[0].fault_value = OUT_OF_MEMORY, -1
+    at = now.free
+    if at + size > now.end_of_storage:
+        now.fault, now.fault_value = Fault.MEMORY, -1
         return -1
-    now[0].free = at + size
+    now.free = at + size
     return at
 
 
@@ -78,15 +77,15 @@ def first_needed(m: Machine, stream: int) -> tuple[int, int]:
     if s.guided != 0:
         # Runs in routers point into the stream; without any, all has been handed on.
         return (s.base if s.held > 0 else top), top
-    low, height, colors = top, m.now[0].height, m.now[0].colors
-    tiles = m.now[0].width * colors * height
+    now, low = m.now[0], top
+    queues = now.width * now.colors * now.height  # of cores
     for number in range(s.readers, s.readers + s.reader_count):
         column = m.readers[number]
-        if column >= m.now[0].width:  # the edge, or a mirror in another band
-            low = min(low, m.cursor[tiles + column - m.now[0].width])
+        if column >= now.width:  # the edge, or a mirror in another band
+            low = min(low, m.cursor[queues + column - now.width])
             continue
-        start = (column * colors + s.color) * height
-        for reader in range(start, start + height):
+        start = (column * now.colors + s.color) * now.height
+        for reader in range(start, start + now.height):
             if m.source[reader] == stream:
                 low = min(low, m.cursor[reader])
     return low, top
@@ -104,7 +103,7 @@ def catch_up(m: Machine, stream: int) -> None:
         top = max(top, m.written[s.first + lane])
     for lane in range(s.lanes):
         m.written[s.first + lane] = top
-    m.streams[stream].base = top
+    s.base = top
 
 
 @kernel
@@ -115,17 +114,17 @@ def reclaim(m: Machine, stream: int) -> None:
     if low > s.base:
         shift, kept = (low - s.base) * s.lanes, (top - low) * s.lanes
         copy(m, s.address, s.address + shift, kept)
-        m.streams[stream].base = low
+        s.base = low
 
 
 @kernel
 def reserve(m: Machine, stream: int, end: int) -> bool:
     """Make room for positions up to ``end``; False after a fault."""
-    if end - m.streams[stream].base <= m.streams[stream].capacity:
-        return True
-    if m.streams[stream].capacity > 0:
-        reclaim(m, stream)
     s = m.streams[stream]
+    if end - s.base <= s.capacity:
+        return True
+    if s.capacity > 0:
+        reclaim(m, stream)
     wanted = end - s.base
     if wanted <= s.capacity:
         return True
@@ -137,22 +136,22 @@ def reserve(m: Machine, stream: int, end: int) -> bool:
     if s.capacity > 0:
         copy(m, at, s.address, s.capacity * s.lanes)
         release(m, s.address, s.capacity * s.lanes)
-    m.streams[stream].address = at
-    m.streams[stream].capacity = size // s.lanes
+    s.address = at
+    s.capacity = size // s.lanes
     return True
 
 
 @kernel
 def too_far_ahead(m: Machine, stream: int, first_row: int, count: int) -> bool:
     """Whether a producer should let its readers catch up before it sends so much more."""
-    s, ahead = m.streams[stream], m.now[0].ahead
+    now, s = m.now[0], m.streams[stream]
     top = m.written[s.first + first_row]
-    if (top + count - s.base) * s.lanes <= ahead:
+    if (top + count - s.base) * s.lanes <= now.ahead:
         return False
     reclaim(m, stream)
-    kept = top - m.streams[stream].base
-    if kept > 0 and (kept + count) * s.lanes > ahead:
-        m.now[0].limited = m.streams[stream].awaited = 1
+    kept = top - s.base
+    if kept > 0 and (kept + count) * s.lanes > now.ahead:
+        now.limited = s.awaited = 1
         return True
     return False
 
@@ -160,9 +159,10 @@ def too_far_ahead(m: Machine, stream: int, first_row: int, count: int) -> bool:
 @kernel
 def wake_producer(m: Machine, stream: int) -> None:
     """The column that makes a stream may go on if it has waited for its readers."""
-    if m.streams[stream].awaited != 0:
-        m.streams[stream].awaited = 0
-        m.dirty[m.streams[stream].column] = 1
+    s = m.streams[stream]
+    if s.awaited != 0:
+        s.awaited = 0
+        m.dirty[s.column] = 1
 
 
 @kernel
@@ -172,3 +172,14 @@ def wake_readers(m: Machine, stream: int) -> None:
     for number in range(s.readers, s.readers + s.reader_count):
         if m.readers[number] < m.now[0].width:
             m.dirty[m.readers[number]] = 1
+
+
+@entry
+def next_unread(m: Machine, reader: int) -> int:
+    """The first queue of a core, from a reader on, in which wavelets wait; -1 if there is none."""
+    now = m.now[0]
+    for other in range(reader, now.width * now.colors * now.height):
+        stream = m.source[other]
+        if stream >= 0 and m.written[m.streams[stream].first + m.lane[other]] > m.cursor[other]:
+            return other
+    return -1

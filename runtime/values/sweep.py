@@ -3,93 +3,97 @@
 from __future__ import annotations
 
 from wsc.runtime.values.compiled import Machine, entry, kernel
-from wsc.runtime.values.control import HALTED, RUNS, TASK, run_thread, split_thread
+from wsc.runtime.values.control import run_thread, split_thread
 from wsc.runtime.values.edge import drain
-from wsc.runtime.values.records import Mode
+from wsc.runtime.values.records import Mode, Standing
 from wsc.runtime.values.routers import route_all, route_listed
-from wsc.runtime.values.tasks import try_task
-
-STEPS = int(Mode.STEPS)
+from wsc.runtime.values.tasks import ALL, NOTHING, try_task
 
 
 @kernel
-def release_unit(m: Machine, x: int, unit: int, y: int, end: int) -> None:
-    """A stream unit is free in some rows."""
-    start = (x * m.now[0].units + unit) * m.now[0].height
-    owner = m.owner
-    for at in range(start + y, start + end):
+def release_unit(m: Machine, task: int) -> None:
+    """A stream unit has done its task: it is free in all rows of it."""
+    now, t, owner = m.now[0], m.tasks[task], m.owner
+    start = (t.x * now.units + t.unit) * now.height
+    for at in range(start + t.y, start + t.end):
         owner[at] = 0
-    m.busy[x * m.now[0].units + unit] -= end - y
+    m.busy[t.x * now.units + t.unit] -= t.end - t.y
+
+
+@kernel
+def run_unit(m: Machine, x: int, unit: int, mode: int) -> bool:
+    """Try the tasks that a stream unit has in the rows of a column; whether any did something."""
+    now, y, some = m.now[0], 0, False
+    start = (x * now.units + unit) * now.height
+    while y < now.height and now.fault == 0 and now.left > 0:
+        if m.owner[start + y] == 0:
+            y += 1
+            continue
+        task = (x * now.height + y) * now.units + unit
+        now.mode = mode
+        done = try_task(m, task)
+        if done == ALL:
+            release_unit(m, task)
+        some = some or done != NOTHING
+        y = m.tasks[task].end
+    return some
 
 
 @kernel
 def run_units(m: Machine, x: int, mode: int) -> bool:
     """Try the tasks of a column's stream units; whether any did something."""
-    now, height, some = m.now, m.now[0].height, False
-    for unit in range(1, now[0].units):
-        if m.busy[x * now[0].units + unit] == 0:
-            continue
-        start, y = (x * now[0].units + unit) * height, 0
-        while y < height and now[0].fault == 0 and now[0].left > 0:
-            if m.owner[start + y] == 0:
-                y += 1
-                continue
-            task = (x * height + y) * now[0].units + unit
-            now[0].mode = mode
-            done = try_task(m, task, unit, x)
-            end = m.tasks[task].end
-            if done == 2:
-                release_unit(m, x, unit, y, end)
-            some = some or done > 0
-            y = end
+    now, some = m.now[0], False
+    for unit in range(1, now.units):
+        if m.busy[x * now.units + unit] != 0 and run_unit(m, x, unit, mode):
+            some = True
     return some
 
 
 @kernel
 def run_threads(m: Machine, x: int, mode: int) -> bool:
     """Let the threads of a column go on; whether any did."""
-    now, height, some, y = m.now, m.now[0].height, False, 0
-    while y < height and now[0].fault == 0 and now[0].left > 0:
-        thread = x * height + y
-        if m.threads[thread].end == 0:
+    now, some, y = m.now[0], False, 0
+    while y < now.height and now.fault == 0 and now.left > 0:
+        thread = x * now.height + y
+        here = m.threads[thread]
+        if here.end == 0:
             y += 1
             continue
-        state = m.threads[thread].state
-        now[0].mode = mode
-        if state == TASK:
-            task = thread * now[0].units
-            done = try_task(m, task, 0, x)
+        now.mode = mode
+        if here.state == Standing.TASK:
+            task = thread * now.units
+            done = try_task(m, task)
             split_thread(m, thread, m.tasks[task].end)
-            some = some or done > 0
-            if done == 2:
-                m.threads[thread].state = state = RUNS
-        if state != TASK and state != HALTED:
-            m.threads[thread].state = RUNS
+            some = some or done != NOTHING
+            if done == ALL:
+                here.state = Standing.RUNS
+        if here.state != Standing.TASK and here.state != Standing.HALTED:
+            here.state = Standing.RUNS
             if run_thread(m, thread):
                 some = True
-        y = m.threads[thread].end
+        y = here.end
     return some
 
 
 @kernel
 def same_state(m: Machine, one: int, other: int) -> bool:
     """Whether two threads can be one: what they will still read is equal."""
-    a, b = m.threads[one], m.threads[other]
+    now, a, b = m.now[0], m.threads[one], m.threads[other]
     if a.state != b.state or a.row != b.row or a.frame != b.frame or a.depth != b.depth:
         return False
-    if a.state == TASK or a.region != b.region or a.top != b.top or a.statement != b.statement:
+    if a.state == Standing.TASK or a.region != b.region:
         return False
-    for register in range(a.top):
-        if (
-            m.regs[one * m.now[0].registers + register]
-            != m.regs[other * m.now[0].registers + register]
-        ):
+    if a.top != b.top or a.statement != b.statement:
+        return False
+    for i in range(a.top):
+        if m.regs[one * now.registers + i] != m.regs[other * now.registers + i]:
             return False
-    for at in range((a.depth + 1) * m.now[0].loops):
-        if m.loops[one * m.now[0].loop_words + at] != m.loops[other * m.now[0].loop_words + at]:
+    for i in range((a.depth + 1) * now.loops):
+        if m.loops[one * now.loop_words + i] != m.loops[other * now.loop_words + i]:
             return False
-    for at in range(2 * a.depth):
-        if m.frames[one * m.now[0].frame_words + at] != m.frames[other * m.now[0].frame_words + at]:
+    for i in range(a.depth):
+        first, second = m.frames[one * now.calls + i], m.frames[other * now.calls + i]
+        if first.row != second.row or first.frame != second.frame:
             return False
     return True
 
@@ -99,36 +103,36 @@ def join_threads(m: Machine, x: int) -> None:
     """Join neighbouring threads of a column that have come to the same state."""
     height, y = m.now[0].height, 0
     while y < height:
-        one = x * height + y
-        end = m.threads[one].end
-        if end == 0:
+        here = m.threads[x * height + y]
+        if here.end == 0:
             y += 1
             continue
-        if end < height:
-            other = x * height + end
-            if m.threads[other].end > 0 and same_state(m, one, other):
-                m.threads[one].end = m.threads[other].end
-                m.threads[other].end = 0
+        if here.end < height:
+            below = x * height + here.end
+            if m.threads[below].end > 0 and same_state(m, x * height + y, below):
+                here.end = m.threads[below].end
+                m.threads[below].end = 0
                 continue
-        y = end
+        y = here.end
 
 
 @kernel
 def visit(m: Machine, x: int, mode: int) -> bool:
     """Let a column go on until it cannot; whether it did anything."""
-    some = False
-    while m.now[0].fault == 0 and m.now[0].left > 0:
+    now, some = m.now[0], False
+    while now.fault == 0 and now.left > 0:
         went = run_units(m, x, mode)
         went = run_threads(m, x, mode) or went
-        if m.threads[x * m.now[0].height].end < m.now[0].height:
+        if m.threads[x * now.height].end < now.height:
             join_threads(m, x)
-        if not went and mode == 0 and m.now[0].height > 1:
-            went = run_units(m, x, 1)
-            went = run_threads(m, x, 1) or went
+        # If no thread or task can go on with all of its rows, parts of them may.
+        if not went and mode == Mode.WHOLE and now.height > 1:
+            went = run_units(m, x, Mode.PARTS)
+            went = run_threads(m, x, Mode.PARTS) or went
         if not went:
             break
         some = True
-        if mode == STEPS:
+        if mode == Mode.STEPS:
             break
     return some
 
@@ -156,21 +160,21 @@ def sweep(m: Machine, mode: int) -> bool:
     It ends at the band's last column, or when its work is done: the next one goes on there. Turns
     go to the east and back.
     """
-    now, some = m.now, False
-    columns = now[0].end_column - now[0].first_column
-    while now[0].place < columns:
-        place = now[0].place if now[0].turn == 0 else columns - 1 - now[0].place
-        x = now[0].first_column + place
-        if m.dirty[x] != 0 and now[0].fault == 0:
+    now, some = m.now[0], False
+    columns = now.end_column - now.first_column
+    while now.place < columns:
+        place = now.place if now.turn == 0 else columns - 1 - now.place
+        x = now.first_column + place
+        if m.dirty[x] != 0 and now.fault == 0:
             m.dirty[x] = 0
             if visit(m, x, mode):
                 some = True
-            if now[0].left <= 0:
+            if now.left <= 0:
                 m.dirty[x] = 1
                 return True
-        now[0].place += 1
-    now[0].place = 0
-    now[0].turn = 1 - now[0].turn
+        now.place += 1
+    now.place = 0
+    now.turn = 1 - now.turn
     return some
 
 
@@ -180,11 +184,11 @@ def post(m: Machine, mode: int) -> bool:
 
     No other band runs meanwhile. Each column has one turn.
     """
-    now, some = m.now, False
-    now[0].posts, now[0].alone = 0, 1
-    for x in range(now[0].first_column, now[0].end_column):
+    now, some = m.now[0], False
+    now.posts, now.alone = 0, 1
+    for x in range(now.first_column, now.end_column):
         some = run_units(m, x, mode) or some
         some = run_threads(m, x, mode) or some
         m.dirty[x] = 1
-    now[0].alone = 0
+    now.alone = 0
     return some

@@ -1,13 +1,19 @@
-"""Instructions with queue operands: captured at issue, done when their wavelets are there."""
+"""Instructions with queue operands: captured at issue, done when their wavelets are there.
+
+A task goes through four steps: ``capture`` evaluates extents, addresses, strides and scalars when
+the thread issues it; ``rows_ready`` asks how far its wavelets reach; ``advance_rows`` does rows of
+steps for all rows of tiles that agree; ``complete`` takes the wavelets off the queues and signals.
+``try_task`` is the way through all but the first.
+"""
 
 from __future__ import annotations
 
 from wsc.isa.limits import MOST_ROW, MOST_STEPS, MOST_WORD
-from wsc.runtime.tables import Col, Kind, Ocol
+from wsc.runtime.tables import FABRIC, INTEGER, MAX_DIMS, MEMORY, Kind
 from wsc.runtime.values.compiled import Machine, bits_of, kernel
 from wsc.runtime.values.edge import supply
 from wsc.runtime.values.multiply import multiply
-from wsc.runtime.values.records import MOST_OPERANDS, Fault, Mode
+from wsc.runtime.values.records import INPUT, MOST_OPERANDS, OUTPUT, Fault, Mode
 from wsc.runtime.values.remote import elsewhere, push_words
 from wsc.runtime.values.routers import send_run
 from wsc.runtime.values.streams import (
@@ -18,49 +24,46 @@ from wsc.runtime.values.streams import (
     wake_readers,
 )
 from wsc.runtime.values.vector import (
-    ADVANCE,
-    CODE,
-    COLOR,
-    COUNT,
-    DIMS,
-    DTYPE,
     F16,
-    FABRIC,
     I32,
-    INTEGER,
-    LEVEL,
     MACS,
-    MEMORY,
-    OF_KIND,
-    OF_TYPE,
-    OPERANDS,
     PRODUCTS,
-    RANK,
+    begin_job,
     calculate,
+    element_bytes,
     group,
     half_bits,
     place,
     wavelets,
 )
 
-DIMENSIONS, UNIT, DONE, KIND = int(Col.DIMS), int(Col.UNIT), int(Col.DONE), int(Col.KIND)
-SEND = int(Kind.SEND)
-VALUE, STRIDES = int(Ocol.VALUE), int(Ocol.STRIDES)
-INPUT, OUTPUT = 1, 2  # bits of ``queues_there``
-QUEUE, ADDRESS, ALIGNMENT = int(Fault.QUEUE), int(Fault.ADDRESS), int(Fault.ALIGNMENT)
-EXTENT, TOO_MANY, ROW = int(Fault.EXTENT), int(Fault.STEPS), int(Fault.ROW)
-STEPS, PARTS = int(Mode.STEPS), int(Mode.PARTS)
-IN_COLUMN, OUT_COLUMN = 7, 8  # how the fault of a missing queue is told apart
-MOST_RUNS = 16
+NO_INPUT, NO_OUTPUT = 7, 8  # bounds of the fault of a queue that is not there: which one
+MOST_RUNS = 16  # that one instruction puts into a router's queue, and some
+NOTHING, SOME, ALL = 0, 1, 2  # what ``try_task`` has done
+
+
+# --- faults -------------------------------------------------------------------------------
 
 
 @kernel
-def fail(m: Machine, fault: int, thread: int, unit: int, row: int, value: int, bound: int) -> None:
-    """Note what stops the run: what was found, and what it is held against."""
-    now = m.now
-    now[0].fault, now[0].fault_tile, now[0].fault_unit = fault, thread, unit
-    now[0].fault_row, now[0].fault_value, now[0].fault_bound = row, value, bound
-    now[0].fault_statement = m.threads[thread].statement
+def fail_task(m: Machine, fault: int, task: int, value: int, bound: int) -> None:
+    """Note that a task stops the run: what was found, and what it is held against."""
+    now, t = m.now[0], m.tasks[task]
+    now.fault, now.fault_tile, now.fault_unit = fault, t.x * now.height + t.y, t.unit
+    now.fault_row, now.fault_statement = t.row, t.statement
+    now.fault_value, now.fault_bound = value, bound
+
+
+@kernel
+def fail_thread(m: Machine, fault: int, thread: int, value: int, bound: int) -> None:
+    """Note that the row at which a thread is stops the run."""
+    now, here = m.now[0], m.threads[thread]
+    now.fault, now.fault_tile, now.fault_unit = fault, thread, 0
+    now.fault_row, now.fault_statement = here.row, here.statement
+    now.fault_value, now.fault_bound = value, bound
+
+
+# --- capture ------------------------------------------------------------------------------
 
 
 @kernel
@@ -69,17 +72,19 @@ def reference(m: Machine, thread: int, ref: int) -> int:
 
     ``row_end`` becomes the first row behind it whose value differs, if that comes sooner.
     """
-    t = m.threads[thread]
-    at, stride = m.refs[ref, 0] + t.x * m.refs[ref, 1], m.refs[ref, 2]
-    value = 0 + m.pool[at + t.y * stride]
-    if stride != 0:
-        top = thread % m.now[0].height - t.y
-        other, last = t.y + 1, m.now[0].row_end - top
-        while other < last and m.pool[at + other * stride] == value:
+    now, here, of = m.now[0], m.threads[thread], m.refs[ref]
+    at = of.pool + here.x * of.by_x
+    value = 0 + m.pool[at + here.y * of.by_y]
+    if of.by_y != 0:
+        # Rows of the fabric are counted from the top of the thread's region here.
+        top = thread % now.height - here.y
+        other, last = here.y + 1, now.row_end - top
+        while other < last and m.pool[at + other * of.by_y] == value:
             other += 1
-        m.now[0].row_end = other + top
-    for index in range(m.refs[ref, 3], m.refs[ref, 3] + m.refs[ref, 4]):
-        value += m.regs[thread * m.now[0].registers + t.frame + m.registers[index]]
+        now.row_end = other + top
+    window = thread * now.registers + here.frame
+    for index in range(of.first, of.first + of.count):
+        value += m.regs[window + m.registers[index]]
     return value
 
 
@@ -100,19 +105,18 @@ def times(a: int, b: int, most: int) -> int:
 
 
 @kernel
-def count_steps(m: Machine, thread: int, row: int, task: int) -> int:
+def count_steps(m: Machine, thread: int, task: int) -> int:
     """Evaluate the extents of an instruction into a task: its steps, or -1 after a fault.
 
     Each extent is a word at most, and the product is bounded before each is multiplied in.
     """
-    unit, rank, level = m.rows[row, UNIT], m.rows[row, RANK], m.rows[row, LEVEL]
-    if level < 0:
-        level = max(rank - 1, 0)
+    row = m.rows[m.tasks[task].row]
+    level = row.level if row.level >= 0 else max(row.rank - 1, 0)
     total, inner, empty = 1, 1, False
-    for d in range(rank):
-        extent = reference(m, thread, m.lists[m.rows[row, DIMENSIONS] + d])
+    for d in range(row.rank):
+        extent = reference(m, thread, m.lists[row.dims + d])
         if extent > MOST_WORD:
-            fail(m, EXTENT, thread, unit, row, extent, MOST_WORD)
+            fail_task(m, Fault.EXTENT, task, extent, MOST_WORD)
             return -1
         m.extents[task, d] = extent
         if extent <= 0:
@@ -124,29 +128,29 @@ def count_steps(m: Machine, thread: int, row: int, task: int) -> int:
     if empty:
         return 0
     if inner > MOST_ROW:
-        fail(m, ROW, thread, unit, row, MOST_ROW, 0)
+        fail_task(m, Fault.ROW, task, MOST_ROW, 0)
         return -1
     if total > MOST_STEPS:
-        fail(m, TOO_MANY, thread, unit, row, MOST_STEPS, 0)
+        fail_task(m, Fault.STEPS, task, MOST_STEPS, 0)
         return -1
     return total
 
 
 @kernel
-def capture_memory(m: Machine, thread: int, row: int, task: int, k: int, total: int) -> bool:
-    """A memory operand; False after a fault.
+def capture_memory(m: Machine, thread: int, task: int, k: int, total: int) -> bool:
+    """A memory operand of an instruction of so many steps; False after a fault.
 
     A stride larger than SRAM leaves it with the second index, so that the others can be
     multiplied by any extent without wrapping.
     """
-    unit, rank, most = m.rows[row, UNIT], m.rows[row, RANK], m.now[0].bytes
-    operand = m.rows[row, OPERANDS] + k
-    base = reference(m, thread, m.operands[operand, VALUE])
-    size = 2 if m.operands[operand, OF_TYPE] == F16 else 4
+    row, most = m.rows[m.tasks[task].row], m.now[0].bytes
+    operand = m.operands[row.operands + k]
+    base = reference(m, thread, operand.value)
+    size = element_bytes(m, row.operands + k)
     low, high, odd = base, base, base
-    for d in range(rank):
-        stride = reference(m, thread, m.lists[m.operands[operand, STRIDES] + d])
-        m.strides[task, k * DIMS + d] = stride
+    for d in range(row.rank):
+        stride = reference(m, thread, m.lists[operand.strides + d])
+        m.strides[task, k * MAX_DIMS + d] = stride
         more = m.extents[task, d] - 1
         if more > 0:
             odd |= stride
@@ -157,48 +161,74 @@ def capture_memory(m: Machine, thread: int, row: int, task: int, k: int, total: 
     m.bases[task, k] = base
     if total > 0:
         if low < 0 or high + size > most:
-            fail(m, ADDRESS, thread, unit, row, low if low < 0 else high, most)
+            fail_task(m, Fault.ADDRESS, task, low if low < 0 else high, most)
             return False
         if odd & (size - 1) != 0:
-            fail(m, ALIGNMENT, thread, unit, row, base, size)
+            fail_task(m, Fault.ALIGNMENT, task, base, size)
             return False
         m.now[0].sram_top = max(m.now[0].sram_top, high + size)
     return True
 
 
 @kernel
-def capture_queue(m: Machine, thread: int, row: int, task: int, k: int) -> bool:
-    """A queue operand; False after a fault: no queue is there."""
-    now, unit, rank = m.now, m.rows[row, UNIT], m.rows[row, RANK]
-    first = m.rows[row, OPERANDS]
-    color, advance = m.operands[first + k, COLOR], m.operands[first + k, ADVANCE]
-    x, y = thread // now[0].height, thread % now[0].height
-    queue = (x * now[0].colors + color) * now[0].height
-    wanted = OUTPUT if k == 0 else INPUT
-    if m.queues_there[queue + y] & wanted == 0:
-        fail(m, QUEUE, thread, unit, row, color, OUT_COLUMN if k == 0 else IN_COLUMN)
-        return False
-    other = y + 1
-    while other < now[0].row_end and m.queues_there[queue + other] & wanted != 0:
-        other += 1
-    now[0].row_end = other
-    sharing, order = 1, 0
-    if k > 0:
-        sharing = 0
-        for j in range(1, m.rows[row, COUNT]):
-            if m.operands[first + j, OF_KIND] == FABRIC and m.operands[first + j, COLOR] == color:
-                if m.operands[first + j, ADVANCE] != advance:
-                    m.tasks[task].uneven = 1
-                sharing += 1
-                order += 1 if j < k else 0
+def share_queue(m: Machine, task: int, k: int) -> int:
+    """How many operands take from the queue of one; its place among them becomes its base."""
+    row, sharing, order = m.rows[m.tasks[task].row], 0, 0
+    own = m.operands[row.operands + k]
+    for j in range(1, row.count):
+        other = m.operands[row.operands + j]
+        if other.kind == FABRIC and other.color == own.color:
+            if other.advance != own.advance:
+                m.tasks[task].uneven = 1
+            sharing += 1
+            order += 1 if j < k else 0
     m.bases[task, k] = order
-    each = sharing
-    for d in range(rank - 1, -1, -1):
-        if d >= advance:
-            m.strides[task, k * DIMS + d] = 0
+    return sharing
+
+
+@kernel
+def capture_queue(m: Machine, task: int, k: int) -> bool:
+    """A queue operand; False after a fault: no queue is there."""
+    now, t = m.now[0], m.tasks[task]
+    row = m.rows[t.row]
+    operand, sends = m.operands[row.operands + k], k == 0
+    # Rows of tiles that have the queue are done together.
+    queue = (t.x * now.colors + operand.color) * now.height
+    wanted = OUTPUT if sends else INPUT
+    if m.queues_there[queue + t.y] & wanted == 0:
+        fail_task(m, Fault.QUEUE, task, operand.color, NO_OUTPUT if sends else NO_INPUT)
+        return False
+    other = t.y + 1
+    while other < now.row_end and m.queues_there[queue + other] & wanted != 0:
+        other += 1
+    now.row_end = other
+    # A wavelet serves all steps of the dimensions with which the operand does not advance.
+    further = 1
+    if sends:
+        m.bases[task, k] = 0
+    else:
+        further = share_queue(m, task, k)
+    for d in range(row.rank - 1, -1, -1):
+        if d >= operand.advance:
+            m.strides[task, k * MAX_DIMS + d] = 0
         else:
-            m.strides[task, k * DIMS + d] = each
-            each *= max(m.extents[task, d], 0)
+            m.strides[task, k * MAX_DIMS + d] = further
+            further *= max(m.extents[task, d], 0)
+    return True
+
+
+@kernel
+def capture_operand(m: Machine, thread: int, task: int, k: int, total: int) -> bool:
+    """An operand of an instruction of so many steps; False after a fault."""
+    operand = m.operands[m.rows[m.tasks[task].row].operands + k]
+    if operand.kind == MEMORY:
+        return capture_memory(m, thread, task, k, total)
+    if operand.kind == FABRIC:
+        return capture_queue(m, task, k)
+    if operand.kind == INTEGER:
+        m.scalars[task, k] = integer_bits(reference(m, thread, operand.value), operand.type)
+    else:
+        m.scalars[task, k] = m.literals[operand.value, operand.type]
     return True
 
 
@@ -214,41 +244,37 @@ def innermost_level(m: Machine, task: int, rank: int, most: int) -> int:
 
 
 @kernel
-def capture(m: Machine, thread: int, row: int, task: int) -> int:
-    """Evaluate extents, addresses, strides and scalars of an instruction into a task.
+def capture(m: Machine, thread: int, task: int) -> int:
+    """Evaluate extents, addresses, strides and scalars of a thread's instruction into a task.
 
     Returns the number of steps, or -1 after a fault. ``row_end`` is moved as by ``reference``.
     """
-    rank, level, operand = m.rows[row, RANK], m.rows[row, LEVEL], m.rows[row, OPERANDS]
-    m.tasks[task].row, m.tasks[task].done, m.tasks[task].uneven = row, 0, 0
-    m.tasks[task].statement = m.threads[thread].statement
-    total = count_steps(m, thread, row, task)
+    now, here, t = m.now[0], m.threads[thread], m.tasks[task]
+    row = m.rows[here.row]
+    t.x, t.y = thread // now.height, thread % now.height
+    t.unit, t.row, t.statement = row.unit, here.row, here.statement
+    t.done = t.uneven = 0
+    total = count_steps(m, thread, task)
     if total < 0:
         return -1
-    for k in range(m.rows[row, COUNT]):
-        kind, of = m.operands[operand + k, OF_KIND], m.operands[operand + k, OF_TYPE]
-        if kind == MEMORY:
-            if not capture_memory(m, thread, row, task, k, total):
-                return -1
-        elif kind == FABRIC:
-            if not capture_queue(m, thread, row, task, k):
-                return -1
-        elif kind == INTEGER:
-            whole = reference(m, thread, m.operands[operand + k, VALUE])
-            m.held[task, k] = integer_bits(whole, of)
-        else:
-            m.held[task, k] = m.literals[m.operands[operand + k, VALUE], of]
-    lanes = m.now[0].row_end - thread % m.now[0].height
-    m.tasks[task].long = 1 if total > m.now[0].portion // lanes else 0
-    outer = max(level, 0)
-    if level < 0 and m.tasks[task].long != 0:
-        outer = innermost_level(m, task, rank, m.now[0].portion // lanes)
+    for k in range(row.count):
+        if not capture_operand(m, thread, task, k, total):
+            return -1
+    # What is long is done in portions; without a queue operand its rows may then be any.
+    most = now.portion // (now.row_end - t.y)
+    t.long = 1 if total > most else 0
+    outer = max(row.level, 0)
+    if row.level < 0 and t.long != 0:
+        outer = innermost_level(m, task, row.rank, most)
     steps = 1 if total > 0 else 0
-    for d in range(outer, rank):
+    for d in range(outer, row.rank):
         steps *= max(m.extents[task, d], 0)
-    m.tasks[task].level, m.tasks[task].steps = outer, steps
-    m.tasks[task].rows = total // steps if total > 0 else 0
+    t.level, t.steps = outer, steps
+    t.rows = total // steps if total > 0 else 0
     return total
+
+
+# --- how far wavelets reach ---------------------------------------------------------------
 
 
 @kernel
@@ -257,35 +283,34 @@ def available(m: Machine, task: int, reader: int, k: int) -> int:
 
     The edge is asked to feed what is missing.
     """
-    stream = m.source[reader]
+    stream, t = m.source[reader], m.tasks[task]
     if stream < 0:
         return 0
-    row = m.tasks[task].row
-    first, need = m.rows[row, OPERANDS], 0
-    color = m.operands[first + k, COLOR]
-    for j in range(1, m.rows[row, COUNT]):
-        if m.operands[first + j, OF_KIND] == FABRIC and m.operands[first + j, COLOR] == color:
-            need += wavelets(m, task, m.operands[first + j, ADVANCE])
+    row, need = m.rows[t.row], 0
+    color = m.operands[row.operands + k].color
+    for j in range(1, row.count):
+        other = m.operands[row.operands + j]
+        if other.kind == FABRIC and other.color == color:
+            need += wavelets(m, task, other.advance)
     end, lane = m.cursor[reader] + need, m.streams[stream].first + m.lane[reader]
-    if m.tasks[task].long != 0:
+    if t.long != 0:
         end = min(end, m.written[lane] + m.now[0].portion_rows)
     supply(m, stream, end)
-    there = m.written[lane] - m.cursor[reader]
-    return min(there, need) if there < need else need
+    return min(m.written[lane] - m.cursor[reader], need)
 
 
 @kernel
-def uneven_rows(m: Machine, task: int, k: int, there: int, level: int) -> int:
-    """The same for operands that share a queue and advance differently."""
-    row = m.tasks[task].row
-    first, low, high = m.rows[row, OPERANDS], 0, m.tasks[task].rows
-    color = m.operands[first + k, COLOR]
+def uneven_rows(m: Machine, task: int, k: int, there: int) -> int:
+    """Rows of steps for which so many wavelets suffice that operands share unevenly."""
+    row, low, high = m.rows[m.tasks[task].row], 0, m.tasks[task].rows
+    color = m.operands[row.operands + k].color
     while low < high:  # the last number of rows that need no more than are there
         middle, taken = (low + high + 1) // 2, 0
-        for j in range(1, m.rows[row, COUNT]):
-            if m.operands[first + j, OF_KIND] == FABRIC and m.operands[first + j, COLOR] == color:
-                each = group(m, task, m.operands[first + j, ADVANCE], level)
-                taken += (middle + each - 1) // each
+        for j in range(1, row.count):
+            other = m.operands[row.operands + j]
+            if other.kind == FABRIC and other.color == color:
+                rows = group(m, task, other.advance, row.level)
+                taken += (middle + rows - 1) // rows
         if taken <= there:
             low = middle
         else:
@@ -294,35 +319,52 @@ def uneven_rows(m: Machine, task: int, k: int, there: int, level: int) -> int:
 
 
 @kernel
-def rows_ready(m: Machine, task: int, x: int, y: int) -> int:
-    """How many rows of steps of a task have their wavelets, in row y of a column."""
-    row = m.tasks[task].row
-    first, level, ready = m.rows[row, OPERANDS], m.rows[row, LEVEL], m.tasks[task].rows
-    for k in range(m.rows[row, COUNT]):
-        if m.operands[first + k, OF_KIND] != FABRIC:
-            continue
-        color, advance = m.operands[first + k, COLOR], m.operands[first + k, ADVANCE]
-        if k == 0:
-            stream = m.stream_of[x * m.now[0].colors + color]
-            count = wavelets(m, task, advance)
-            if m.tasks[task].long != 0:
-                count = min(count, m.now[0].portion_rows)
-            if too_far_ahead(m, stream, y, count):
-                return m.tasks[task].done
-            if m.now[0].run_room - m.now[0].runs_used < MOST_RUNS + m.now[0].height:
-                return m.tasks[task].done
-            continue
-        reader = (x * m.now[0].colors + color) * m.now[0].height + y
-        there = available(m, task, reader, k)
-        if m.tasks[task].uneven == 0:
-            own = 1 if there > m.bases[task, k] else 0
-            if advance > 0:
-                each = m.strides[task, k * DIMS + advance - 1]
-                own = max((there - m.bases[task, k] + each - 1) // each, 0)
-            ready = min(ready, own * group(m, task, advance, level))
-        else:
-            ready = min(ready, uneven_rows(m, task, k, there, level))
+def room_to_send(m: Machine, task: int, y: int) -> bool:
+    """Whether a task should send now in row ``y`` of tiles, and not wait for its readers."""
+    now, t = m.now[0], m.tasks[task]
+    operand = m.operands[m.rows[t.row].operands]
+    count = wavelets(m, task, operand.advance)
+    if t.long != 0:
+        count = min(count, now.portion_rows)
+    if too_far_ahead(m, m.stream_of[t.x * now.colors + operand.color], y, count):
+        return False
+    return now.run_room - now.runs_used >= MOST_RUNS + now.height
+
+
+@kernel
+def rows_arrived(m: Machine, task: int, k: int, y: int) -> int:
+    """Rows of steps for which an operand has its wavelets, in row ``y`` of tiles."""
+    now, t = m.now[0], m.tasks[task]
+    row = m.rows[t.row]
+    operand = m.operands[row.operands + k]
+    reader = (t.x * now.colors + operand.color) * now.height + y
+    there = available(m, task, reader, k)
+    if t.uneven != 0:
+        return uneven_rows(m, task, k, there)
+    # Those that share the queue take one each in turn; the first own one comes after ``before``.
+    before = m.bases[task, k]
+    own = 1 if there > before else 0
+    if operand.advance > 0:
+        sharing = m.strides[task, k * MAX_DIMS + operand.advance - 1]
+        own = max((there - before + sharing - 1) // sharing, 0)
+    return own * group(m, task, operand.advance, row.level)
+
+
+@kernel
+def rows_ready(m: Machine, task: int, y: int) -> int:
+    """How many rows of steps of a task can be done, in row ``y`` of tiles."""
+    t = m.tasks[task]
+    row, ready = m.rows[t.row], t.rows
+    for k in range(row.count):
+        if m.operands[row.operands + k].kind == FABRIC:
+            if k > 0:
+                ready = min(ready, rows_arrived(m, task, k, y))
+            elif not room_to_send(m, task, y):
+                return t.done
     return ready
+
+
+# --- rows of tiles that agree -------------------------------------------------------------
 
 
 @kernel
@@ -379,207 +421,251 @@ def reading_alike(m: Machine, queue: int, y: int, end: int) -> int:
 
 
 @kernel
-def agreeing(m: Machine, task: int, x: int, y: int, end: int) -> int:
+def agreeing(m: Machine, task: int, y: int, end: int) -> int:
     """The first row behind y whose queues hold something else for a task than those of y."""
-    row = m.tasks[task].row
-    first = m.rows[row, OPERANDS]
-    for k in range(m.rows[row, COUNT]):
-        if m.operands[first + k, OF_KIND] != FABRIC:
+    now, t = m.now[0], m.tasks[task]
+    row = m.rows[t.row]
+    for k in range(row.count):
+        operand = m.operands[row.operands + k]
+        if operand.kind != FABRIC:
             continue
-        column = x * m.now[0].colors + m.operands[first + k, COLOR]
+        column = t.x * now.colors + operand.color
         if k == 0:
             end = sent_alike(m, m.streams[m.stream_of[column]].first, y, end)
         else:
-            end = reading_alike(m, column * m.now[0].height, y, end)
+            end = reading_alike(m, column * now.height, y, end)
     return end
 
 
+# --- rows of steps ------------------------------------------------------------------------
+
+
 @kernel
-def perform(
-    m: Machine, task: int, unit: int, x: int, y: int, lanes: int, first: int, r: int
-) -> None:
-    """Do the steps of a task for some rows; with ``first`` those of row r of steps alone."""
-    dims = place(m, task, x, y, lanes, first, r)
-    if PRODUCTS[m.rows[m.tasks[task].row, CODE]]:
-        multiply(m, task, x, y, lanes, dims)
+def perform(m: Machine, first: int, step_row: int) -> None:
+    """Do the steps of the job: all, or if ``first`` is not zero those of one row of steps."""
+    place(m, first, step_row)
+    if PRODUCTS[m.rows[m.tasks[m.job[0].task].row].opcode]:
+        multiply(m)
     else:
-        calculate(m, task, unit, x, y, lanes, dims)
+        calculate(m)
 
 
 @kernel
-def account(m: Machine, row: int, steps: int) -> None:
-    """Count what steps do."""
-    now = m.now
-    now[0].sram_bytes += steps * m.traits[row]
-    macs = MACS[m.rows[row, CODE]]
+def account(m: Machine, number: int, steps: int) -> None:
+    """Count what so many steps of a row of the code do."""
+    now, row = m.now[0], m.rows[number]
+    now.left -= steps
+    now.sram_bytes += steps * m.step_bytes[number]
+    macs = MACS[row.opcode]
     if macs == 0:
-        now[0].elements += steps
-    elif m.rows[row, DTYPE] == F16:
-        now[0].macs_f16 += steps * macs
+        now.elements += steps
+    elif row.dtype == F16:
+        now.macs_f16 += steps * macs
     else:
-        now[0].macs_f32 += steps * macs
+        now.macs_f32 += steps * macs
 
 
 @kernel
-def advance_rows(m: Machine, task: int, unit: int, x: int, y: int, lanes: int, end: int) -> None:
+def sent_by(m: Machine, task: int, end: int) -> int:
+    """Wavelets that a task sends with its rows of steps up to ``end``; 0 if it sends none."""
+    row = m.rows[m.tasks[task].row]
+    operand = m.operands[row.operands]
+    if operand.kind != FABRIC:
+        return 0
+    size = group(m, task, operand.advance, m.tasks[task].level)
+    return end // size - m.tasks[task].done // size
+
+
+@kernel
+def make_room(m: Machine, task: int, y: int, end: int) -> bool:
+    """Room in the stream for what a task sends up to a row of steps; False after a fault."""
+    now, t = m.now[0], m.tasks[task]
+    operand = m.operands[m.rows[t.row].operands]
+    stream = m.stream_of[t.x * now.colors + operand.color]
+    if m.streams[stream].guided != 0 and m.streams[stream].held == 0:
+        catch_up(m, stream)
+    # A wavelet of which only some steps are done has its place already.
+    size = group(m, task, operand.advance, t.level)
+    more = (end + size - 1) // size - t.done // size
+    return reserve(m, stream, m.written[m.streams[stream].first + y] + more)
+
+
+@kernel
+def send_wavelets(m: Machine, task: int, y: int, lanes: int, made: int) -> None:
+    """What some rows of a task have made enters the fabric."""
+    now, t = m.now[0], m.tasks[task]
+    color = m.operands[m.rows[t.row].operands].color
+    stream = m.stream_of[t.x * now.colors + color]
+    first, written = m.streams[stream].first, m.written
+    for lane in range(first + y, first + y + lanes):
+        written[lane] += made
+    # Where routes change, routers hand it on run by run; else whoever reads finds it.
+    if m.streams[stream].guided != 0:
+        for lane in range(y, y + lanes):
+            slot = m.slot_of[(lane * now.width + t.x) * now.colors + color]
+            send_run(m, slot, stream, lane, written[first + lane] - made, made)
+    wake_readers(m, stream)
+
+
+@kernel
+def advance_rows(m: Machine, task: int, y: int, lanes: int, end: int) -> None:
     """Do rows of steps up to ``end`` for rows of tiles that agree in all queues."""
-    row = m.tasks[task].row
-    first, level, begin = m.rows[row, OPERANDS], m.tasks[task].level, m.tasks[task].done
-    stream, color, made = -1, 0, 0
-    if m.operands[first, OF_KIND] == FABRIC:
-        color = m.operands[first, COLOR]
-        size = group(m, task, m.operands[first, ADVANCE], level)
-        made = end // size - begin // size
-        stream = m.stream_of[x * m.now[0].colors + color]
-        if m.streams[stream].guided != 0 and m.streams[stream].held == 0:
-            catch_up(m, stream)
-        top = m.written[m.streams[stream].first + y] + (end + size - 1) // size - begin // size
-        if not reserve(m, stream, top):
-            return
-    if begin == 0 and end == m.tasks[task].rows and m.tasks[task].uneven == 0:
-        perform(m, task, unit, x, y, lanes, 0, 0)
+    t = m.tasks[task]
+    begin, made = t.done, sent_by(m, task, end)
+    sends = m.operands[m.rows[t.row].operands].kind == FABRIC
+    if sends and not make_room(m, task, y, end):
+        return
+    begin_job(m, task, y, lanes)
+    if begin == 0 and end == t.rows and t.uneven == 0:
+        perform(m, 0, 0)
     else:
-        for r in range(begin, end):
-            perform(m, task, unit, x, y, lanes, level, r)
+        for step_row in range(begin, end):
+            perform(m, t.level, step_row)
     if m.now[0].fault != 0:
         return
-    if stream >= 0 and made > 0:
-        start, written = m.streams[stream].first + y, m.written
-        for lane in range(start, start + lanes):
-            written[lane] += made
-        if m.streams[stream].guided != 0:
-            for lane in range(y, y + lanes):
-                tile = lane * m.now[0].width + x
-                slot = m.slot_of[tile * m.now[0].colors + color]
-                send_run(m, slot, stream, lane, m.written[start - y + lane] - made, made, 0)
-        wake_readers(m, stream)
-    account(m, row, (end - begin) * m.tasks[task].steps * lanes)
-    m.now[0].left -= (end - begin) * m.tasks[task].steps * lanes
+    if made > 0:
+        send_wavelets(m, task, y, lanes, made)
+    account(m, t.row, (end - begin) * t.steps * lanes)
+
+
+# --- the end ------------------------------------------------------------------------------
 
 
 @kernel
-def finish(m: Machine, row: int, unit: int, x: int, y: int, end: int) -> None:
-    """A unit has done an instruction in some rows: it signals."""
-    done = m.rows[row, DONE]
-    if unit > 0 and done >= 0:
-        start = (x * m.now[0].semaphores + done) * m.now[0].height
-        semaphores = m.semaphores
-        for at in range(start + y, start + end):
+def finish(m: Machine, task: int) -> None:
+    """An instruction is done in all rows of its task: a stream unit signals."""
+    now, t = m.now[0], m.tasks[task]
+    done = m.rows[t.row].done
+    if t.unit > 0 and done >= 0:
+        start, semaphores = (t.x * now.semaphores + done) * now.height, m.semaphores
+        for at in range(start + t.y, start + t.end):
             semaphores[at] += 1
-        m.dirty[x] = 1
+        m.dirty[t.x] = 1
 
 
 @kernel
-def complete(m: Machine, task: int, unit: int, x: int) -> None:
+def complete(m: Machine, task: int) -> None:
     """All rows of steps are done: take the wavelets off the queues, and signal."""
-    now, height = m.now, m.now[0].height
-    row, y = m.tasks[task].row, task // m.now[0].units % m.now[0].height
-    first, end = m.rows[row, OPERANDS], m.tasks[task].end
-    if m.tasks[task].rows > 0 and m.tasks[task].steps > 0:
-        for k in range(1, m.rows[row, COUNT]):
-            if m.operands[first + k, OF_KIND] == FABRIC:
-                count = wavelets(m, task, m.operands[first + k, ADVANCE])
-                queue = (x * now[0].colors + m.operands[first + k, COLOR]) * height
-                cursor = m.cursor
-                for reader in range(queue + y, queue + end):
+    now, t, cursor = m.now[0], m.tasks[task], m.cursor
+    row = m.rows[t.row]
+    if t.rows > 0 and t.steps > 0:
+        for k in range(1, row.count):
+            operand = m.operands[row.operands + k]
+            if operand.kind == FABRIC:
+                count = wavelets(m, task, operand.advance)
+                queue = (t.x * now.colors + operand.color) * now.height
+                for reader in range(queue + t.y, queue + t.end):
                     cursor[reader] += count
-                wake_producer(m, m.source[queue + y])
-    finish(m, row, unit, x, y, end)
+                wake_producer(m, m.source[queue + t.y])
+    finish(m, task)
 
 
 @kernel
-def split_task(m: Machine, task: int, unit: int, x: int, at: int) -> None:
+def split_task(m: Machine, task: int, at: int) -> None:
     """The rows of a task from ``at`` on become a task of their own."""
-    now, y = m.now, task // m.now[0].units % m.now[0].height
-    other = task + (at - y) * now[0].units
-    m.tasks[other].end = m.tasks[task].end
-    m.tasks[other].row, m.tasks[other].done = m.tasks[task].row, m.tasks[task].done
-    m.tasks[other].rows, m.tasks[other].steps = m.tasks[task].rows, m.tasks[task].steps
-    m.tasks[other].level, m.tasks[other].long = m.tasks[task].level, m.tasks[task].long
-    m.tasks[other].statement = m.tasks[task].statement
-    m.tasks[other].uneven = m.tasks[task].uneven
-    for d in range(DIMS):
-        m.extents[other, d] = m.extents[task, d]
+    now, t = m.now[0], m.tasks[task]
+    number = task + (at - t.y) * now.units
+    other = m.tasks[number]
+    other.x, other.y, other.end = t.x, at, t.end
+    other.unit, other.row, other.statement = t.unit, t.row, t.statement
+    other.done, other.rows, other.steps = t.done, t.rows, t.steps
+    other.level, other.long, other.uneven = t.level, t.long, t.uneven
+    for d in range(MAX_DIMS):
+        m.extents[number, d] = m.extents[task, d]
     for k in range(MOST_OPERANDS):
-        m.bases[other, k], m.held[other, k] = m.bases[task, k], m.held[task, k]
-        for d in range(k * DIMS, k * DIMS + DIMS):
-            m.strides[other, d] = m.strides[task, d]
-    m.tasks[task].end = at
-    if unit > 0:
-        start = (x * now[0].units + unit) * now[0].height
-        for place_ in range(start + at, start + m.tasks[other].end):
-            m.owner[place_] = at + 1
+        m.bases[number, k], m.scalars[number, k] = m.bases[task, k], m.scalars[task, k]
+        for d in range(k * MAX_DIMS, (k + 1) * MAX_DIMS):
+            m.strides[number, d] = m.strides[task, d]
+    t.end = at
+    if t.unit > 0:
+        start = (t.x * now.units + t.unit) * now.height
+        for row in range(start + at, start + other.end):
+            m.owner[row] = at + 1
 
 
 @kernel
-def ready_end(m: Machine, task: int, x: int, y: int, end: int, whole: int) -> tuple[int, int]:
-    """(rows of steps that row y of a column can do, row behind those that agree with it)."""
-    ready = rows_ready(m, task, x, y)
-    if whole and ready < m.tasks[task].rows:
-        ready = m.tasks[task].done
-    return ready, agreeing(m, task, x, y, end)
+def ready_end(m: Machine, task: int, y: int, whole: int) -> tuple[int, int]:
+    """(rows of steps that row y of tiles can do, row behind those that agree with it).
+
+    whole: all rows of steps or none.
+    """
+    t = m.tasks[task]
+    ready = rows_ready(m, task, y)
+    if whole and ready < t.rows:
+        ready = t.done
+    return ready, agreeing(m, task, y, t.end)
 
 
 @kernel
-def push_portion(m: Machine, task: int, unit: int, x: int, y: int) -> int:
-    """Do a portion of a long remote store; the results of ``try_task``."""
-    begin = m.tasks[task].done
-    most = max(m.now[0].portion // (m.tasks[task].end - y), 1)
-    end = min(m.tasks[task].rows * m.tasks[task].steps, begin + most)
-    push_words(m, task, x, y, begin, end)
-    m.tasks[task].done = end
-    if end < m.tasks[task].rows * m.tasks[task].steps:
-        return 1
-    finish(m, m.tasks[task].row, unit, x, y, m.tasks[task].end)
-    return 2
+def push_portion(m: Machine, task: int) -> int:
+    """Do a portion of a remote store; what ``try_task`` gives."""
+    t = m.tasks[task]
+    begin, steps = t.done, t.rows * t.steps
+    end = min(steps, begin + max(m.now[0].portion // (t.end - t.y), 1))
+    push_words(m, task, begin, end)
+    t.done = end
+    if end < steps:
+        return SOME
+    finish(m, task)
+    return ALL
 
 
 @kernel
-def try_task(m: Machine, task: int, unit: int, x: int) -> int:
+def try_whole(m: Machine, task: int) -> int:
+    """Do a task in all of its rows of tiles, if all of them are ready: ``ALL`` or ``NOTHING``."""
+    t = m.tasks[task]
+    # Mostly all rows agree; otherwise all must be ready before any begins.
+    ready, other = ready_end(m, task, t.y, True)
+    agree = other
+    while ready == t.rows and other < t.end:
+        ready, other = ready_end(m, task, other, True)
+    if ready < t.rows:
+        return NOTHING
+    start, other = t.y, agree
+    while m.now[0].fault == 0:
+        advance_rows(m, task, start, other - start, t.rows)
+        if other == t.end:
+            break
+        start = other
+        other = agreeing(m, task, start, t.end)
+    complete(m, task)
+    return ALL
+
+
+@kernel
+def try_part(m: Machine, task: int) -> int:
+    """Do what can be done of a task in its first rows of tiles; the others are split off."""
+    now, t = m.now[0], m.tasks[task]
+    ready, other = ready_end(m, task, t.y, now.mode != Mode.STEPS and t.long == 0)
+    if t.long != 0:
+        other = min(other, t.y + max(now.portion // t.steps, 1))
+        most = max(now.portion // (t.steps * (other - t.y)), 1)
+        ready = min(ready, t.done + min(most, now.portion_rows))
+    if other < t.end:
+        split_task(m, task, other)
+    if ready <= t.done:
+        return NOTHING
+    advance_rows(m, task, t.y, other - t.y, ready)
+    t.done = ready
+    if ready < t.rows:
+        return SOME
+    complete(m, task)
+    return ALL
+
+
+@kernel
+def try_task(m: Machine, task: int) -> int:
     """Do a task, in all of its rows; in other modes in some, which are split off.
 
-    Of a long one it does a portion, in any mode.
-
-    Returns 2 if it is complete, 1 if part of it was done, 0 if nothing was.
+    Of a long one it does a portion, in any mode. Returns ``ALL`` if it is complete, ``SOME`` if
+    part of it was done, ``NOTHING`` if nothing was.
     """
-    now, y = m.now, task // m.now[0].units % m.now[0].height
-    rows, end, mode = m.tasks[task].rows, m.tasks[task].end, now[0].mode
-    if m.rows[m.tasks[task].row, KIND] == SEND:
+    now, t = m.now[0], m.tasks[task]
+    if m.rows[t.row].kind == Kind.SEND:
         if elsewhere(m, task):
-            now[0].posts = 1
-            return 0
-        return push_portion(m, task, unit, x, y)
-    long = m.tasks[task].long != 0
-    if mode < PARTS and not long:
-        # Mostly all rows agree; otherwise all must be ready before any begins.
-        ready, other = ready_end(m, task, x, y, end, True)
-        middle = other
-        while ready == rows and other < end:
-            ready, other = ready_end(m, task, x, other, end, True)
-        if ready < rows:
-            return 0
-        start, other = y, middle
-        while now[0].fault == 0:
-            advance_rows(m, task, unit, x, start, other - start, rows)
-            if other == end:
-                break
-            start = other
-            other = agreeing(m, task, x, start, end)
-        complete(m, task, unit, x)
-        return 2
-    ready, other = ready_end(m, task, x, y, end, mode < STEPS and not long)
-    if long:
-        steps = m.tasks[task].steps
-        other = min(other, y + max(m.now[0].portion // steps, 1))
-        most = min(max(m.now[0].portion // (steps * (other - y)), 1), m.now[0].portion_rows)
-        ready = min(ready, m.tasks[task].done + most)
-    if other < end:
-        split_task(m, task, unit, x, other)
-    if ready <= m.tasks[task].done:
-        return 0
-    advance_rows(m, task, unit, x, y, other - y, ready)
-    m.tasks[task].done = ready
-    if ready < rows:
-        return 1
-    complete(m, task, unit, x)
-    return 2
+            now.posts = 1
+            return NOTHING
+        return push_portion(m, task)
+    if now.mode == Mode.WHOLE and t.long == 0:
+        return try_whole(m, task)
+    return try_part(m, task)

@@ -10,7 +10,7 @@ from wsc.isa.counted import MainStatement, StatementCycles
 from wsc.isa.fabric import find_fabric
 from wsc.isa.parser import parse
 from wsc.isa.turns import plain_transfers
-from wsc.views.report import busy_shares, edge_bound, kernel_rows
+from wsc.views.report import busy_shares, edge_needs, kernel_rows
 from wsc.views.streams import call_transfers
 
 
@@ -50,8 +50,8 @@ def test_transfers_belong_to_the_call_that_they_name() -> None:
 
 def test_the_bound_of_the_edge() -> None:
     program, fabric = parse(TWICE), find_fabric("4x2")
-    assert edge_bound(Traffics(program), fabric, plain_transfers(program)) == (2, 1)
-    assert edge_bound(Traffics(program), fabric, []) == (0, 0)
+    assert edge_needs(Traffics(program), fabric, plain_transfers(program))[:2] == (2, 1)
+    assert edge_needs(Traffics(program), fabric, [])[:2] == (0, 0)
 
 
 def test_rows_skip_what_never_ran() -> None:

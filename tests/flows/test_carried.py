@@ -20,7 +20,7 @@ from wsc.isa.program import Program, Region, Route
 from wsc.isa.types import DType, Side
 from wsc.passes.route import route
 
-ROUTING = route(list(STRANDS), find_fabric("8x8"))
+ROUTING = route(list(STRANDS), replace(find_fabric("8x8"), colors=len(STRANDS)))
 
 
 def program(colors: tuple[tuple[str, int], ...], routes: tuple[Route, ...]) -> Program:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from wsc.isa.diagnostics import AssemblyError
 from wsc.isa.fabric import find_fabric
 from wsc.isa.parser import parse
 from wsc.isa.verifier import verify
+from wsc.isa.verify.coverage import _distinct  # pyright: ignore[reportPrivateUsage]
 
 TEXT = """wsc 1
 fabric "tiny" 2x2
@@ -101,3 +105,12 @@ def test_procedures_are_of_use() -> None:
     text = 'wsc 1\nfabric "tiny" 1x1\nregion all at 0,0 size 1x1\nproc p()\n  i.set a, 1\nend\n'
     with pytest.raises(AssemblyError, match=r"4:6: no region has a 'main', so .* is never called"):
         verify(parse(text), find_fabric("tiny"), text)
+
+
+@given(st.integers(0, 12), st.integers(1, 4), st.integers(0, 2), st.integers(0, 1 << 32))
+def test_rows_that_differ_are_those_of_numpy(rows: int, columns: int, most: int, seed: int) -> None:
+    table = np.random.default_rng(seed).integers(-most, most + 1, (rows, columns))
+    shapes, which = _distinct(table)
+    expected, places = np.unique(table, axis=0, return_inverse=True)
+    assert shapes.tolist() == expected.tolist()
+    assert which.tolist() == places.ravel().tolist()

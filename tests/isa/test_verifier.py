@@ -221,7 +221,7 @@ def test_a_region_has_tiles(place: tuple[int, int, int, int]) -> None:
 )
 def test_only_whole_blocks_lie_apart(layout: str) -> None:
     text = f'wsc 1\nfabric "tiny" 4x4\ntensor t : f32[{layout}] at 0 size 64\n'
-    with pytest.raises(AssemblyError, match="'t' lies over [34] tiles: only blocks along x or y"):
+    with pytest.raises(AssemblyError, match=r"'t' lies over [34] tiles: only blocks along x or y"):
         parse(text)
 
 

@@ -28,7 +28,11 @@ from wsc.isa.expr import evaluate
 from wsc.isa.program import Extent
 from wsc.isa.types import DType
 from wsc.layout import Mesh, beyond, block, start, valid, whole
-from wsc.passes.near import block_near, spread_sizes
+from wsc.passes.near import (
+    _columns,  # pyright: ignore[reportPrivateUsage]
+    block_near,
+    spread_sizes,
+)
 
 BATCH, SEQUENCE, PART = 16, 8, 24  # sequences, positions, features of a head's part
 Move = tuple[tuple[MoveStep, ...], tuple[Extent, ...]]
@@ -78,6 +82,31 @@ def test_blocks_stay_where_none_fits(heads: int) -> None:
     wanted = moved(mesh, heads, 0)[1]
     smallest = block(heads * 2 * PART, "x", mesh).step
     assert chosen(mesh, heads, [(steps, wanted)], 2) == smallest
+
+
+@pytest.mark.parametrize("keys", [(0, 8), (3, 4), (7, 1)])
+@pytest.mark.parametrize("part", [0, 2])
+def test_columns_are_those_of_all_positions_one_by_one(keys: tuple[int, int], part: int) -> None:
+    """Tokens of which a block of positions is moved decide by their sequence alone."""
+    mesh, heads = Mesh(90, 4), 5
+    steps, _ = moved(mesh, heads, part)
+    begin, count = keys
+    steps = (*steps, Slice((0, begin, 0), (heads * BATCH, count, PART), (1, 1, 1)))
+    wanted = (block(heads * BATCH, "x", mesh), whole(count), whole(PART))
+    shape = (SEQUENCE * BATCH, heads * 3 * PART)
+    first, last = _columns(1, Type(DType.F16, shape), steps, wanted, mesh)
+    # The same movement of the numbers of all elements, and where each comes to lie.
+    here = np.arange(np.prod(shape)).reshape(SEQUENCE, BATCH, heads, 3 * PART)
+    here = here[..., PART * part : PART * (part + 1)].transpose(2, 1, 0, 3)
+    here = here.reshape(heads * BATCH, SEQUENCE, PART)[:, begin : begin + count]
+    column = np.broadcast_to(
+        (np.arange(heads * BATCH) // wanted[0].step)[:, None, None], here.shape
+    )
+    low, high = np.full(shape[1], np.inf), np.full(shape[1], -np.inf)
+    np.minimum.at(low, here.ravel() % shape[1], column.ravel())
+    np.maximum.at(high, here.ravel() % shape[1], column.ravel())
+    assert np.array_equal(first, np.where(np.isinf(low), -np.inf, low))
+    assert np.array_equal(last, np.where(np.isinf(high), np.inf, high))
 
 
 @given(st.integers(1, 90), st.integers(1, 40))

@@ -41,9 +41,11 @@ def test_flows_that_go_opposite_ways_share_no_color() -> None:
     assert numbers("south_even", "south_odd", "north_even", "north_odd") == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("mesh", [(1, 1), (1, 5), (6, 1), (4, 3), (7, 7), (16, 9)])
+@pytest.mark.parametrize(
+    "mesh", [(1, 1), (1, 5), (6, 1), (4, 3), (7, 7), (16, 9), (130, 3), (5, 90)]
+)
 def test_flows_of_one_color_meet_on_no_mesh(mesh: tuple[int, int]) -> None:
-    routing = route(list(STRANDS), FABRIC)
+    routing = route(list(STRANDS), replace(FABRIC, colors=len(STRANDS)))
     for one, other in combinations(STRANDS.values(), 2):
         if routing.color_of[one.name] == routing.color_of[other.name]:
             assert not one.table(*mesh).keys() & other.table(*mesh).keys()

@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import Golden
 from tests.oracle import evaluate
-from wsc.ir.graph import Constant, Graph, Type
+from wsc.ir.graph import Constant, Graph, Move, Type
 from wsc.ir.text import parse_graph, print_graph
 from wsc.isa.types import DType
 from wsc.passes.simplify import MAX_BODY, Simplify, unspread
@@ -132,8 +132,9 @@ output "alone" = %alone as "float32"
     after = unspread(before)
     types, made = after.types(), {node.output: node for node in after.nodes}
     assert [types[name].shape for name in made["a"].inputs] == [(2, 1), (2, 6)]
-    # Without another operand of its size a map would be smaller.
-    assert [types[name].shape for name in made["alone"].inputs] == [(2, 6)]
+    # Without another operand a map is smaller, and its result is repeated.
+    assert isinstance(made["alone"].op, Move)
+    assert [types[name].shape for name in made["alone"].inputs] == [(2, 1)]
     x, y = np.arange(24, dtype=np.float32).reshape(2, 2, 6)
     wanted, got = evaluate(before, {"x": x, "y": y}), evaluate(after, {"x": x, "y": y})
     for name, value in wanted.items():

@@ -50,6 +50,44 @@ def test_of_faults_in_one_cycle_the_first_tile_counts(wrong: str, size: tuple[in
         assert "Fault" in assert_agree(made, given, delays=seed, several_faults=True).error
 
 
+ONE_AFTER_ANOTHER = """
+color east = 0
+tensor t : f32[8] at 0 size 32
+region all at 0,0 size 3x1
+route east in all when x == 0 : RAMP -> E
+route east in all when x == 1 : W -> RAMP
+main all
+  i.set p, {place}
+  if x == 0
+    mov.f32 <east>, 1.0
+  else
+    if x == 1
+      mov.f32 [t], <east>
+    else
+      loop k: 9
+        i.add p, p, 0
+      end
+    end
+  end
+  loop k: {first}*(x == 1) + {second}*(x == 2)
+    i.add p, p, 0
+  end
+  i.load q, [p]
+end
+"""
+
+
+@pytest.mark.parametrize("first", range(0, 12, 2))
+@pytest.mark.parametrize("second", [0, 5])
+def test_the_first_fault_counts_though_a_later_one_was_found_before(
+    first: int, second: int
+) -> None:
+    """A thread may come to a fault that others forestall, in cycles or by their place."""
+    text = ONE_AFTER_ANOTHER.format(place=1 << 24, first=first, second=second)
+    end = assert_agree(program(text, "3x1"), {}, several_faults=True)
+    assert "out of range" in end.error
+
+
 LOOKUPS = """
 input table : f32[4, 2] "float32"
 color n = 0

@@ -1,4 +1,4 @@
-"""The example of docs/lanes.md: two colors, one ramp."""
+"""Tiles as lanes: the example of docs/lanes.md, groups, and links that take longer than a cycle."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from tests.runtime.agreement import assert_agree
-from tests.runtime.programs import program, wide_io
+from tests.runtime.programs import chain, program, wide_io
 from wsc import runtime
+from wsc.runtime.runs import Options
+from wsc.runtime.time.blocks import laned_colors
 from wsc.runtime.trace import TraceRequest
 
 PAGE = Path(__file__).parents[2] / "docs" / "lanes.md"
@@ -98,3 +100,84 @@ drain out in all side {side} from z[i] for i:2
 def test_a_run_ends_where_no_transfer_takes_what_leaves(side: str, rows: int) -> None:
     end = assert_agree(program(NOT_TAKEN.format(side=side, rows=rows), "1x1"), {})
     assert end.error.startswith("Deadlock") == (rows > 2)
+
+
+@pytest.mark.parametrize("fabric", ["wse2", "wse3"])
+def test_colors_without_switches_go_as_lanes(fabric: str) -> None:
+    """Also where links take longer than a cycle, and a turn much longer."""
+    text = chain(9, 4)
+    image = runtime.load(replace(text, fabric=fabric))
+    assert laned_colors(image, Options()).all()
+    assert not laned_colors(image, Options(delays=1)).any()
+
+
+BENT = """
+input a : f32[{count}] "float32"
+output r : f32[{count}] "float32"
+color ca = 0
+color cb = 1
+tensor t : f32[{count}] at 0 size {count}*4
+region all at 0,0 size 3x3
+route ca in all when (x == 0)*(y == 0) : W -> E
+route ca in all when (x == 1)*(y == 0) : W -> S, E
+route ca in all when (x == 1)*(y == 1) : N -> S
+route ca in all when (x == 1)*(y == 2) : N -> E
+route ca in all when (x == 2)*(y == 2) : W -> RAMP
+route ca in all when (x == 2)*(y == 0) : W -> RAMP
+route cb in all when (x == 2)*(y == 0) : RAMP -> S
+route cb in all when (x == 2)*(y == 1) : N -> S
+route cb in all when (x == 2)*(y == 2) : N -> RAMP, E
+main all
+  if x == 2
+    if y == 0
+      mov.f32 <cb>, <ca> for i:{count}
+    else
+      if y == 2
+        add.f32 [t + 4*i], <ca>, <cb> for i:{count}
+      end
+    end
+  end
+end
+feed ca in all side W when y == 0 from a[i] for i:{count}
+drain cb in all side E when y == 2 from r[i] for i:{count}
+"""
+
+
+@pytest.mark.parametrize("rate", [1000, 1001, 1125, 1999, 2700, 65_000])
+@pytest.mark.parametrize(("hop", "turn"), [(1, 0), (2, 20), (1, 1), (7, 0), (64, 0)])
+def test_wavelets_on_long_ways_arrive_when_they_should(hop: int, turn: int, rate: int) -> None:
+    """A tree that bends, one color behind another: the rest of a cycle that links take adds up."""
+    count = 20
+    fabric = replace(
+        wide_io(), hop_cycles=hop, turn_cycles=turn, link_millicycles=rate, router_buffer_depth=2
+    )
+    given = {"a": np.arange(count, dtype=np.float32)}
+    made = runtime.load(program(BENT.format(count=count), "3x3"), fabric=fabric)
+    whole = assert_agree(made, given)
+    assert not whole.error
+    assert_agree(made, given, max_cycles=whole.cycle // 2)
+
+
+def test_a_link_is_free_again_however_long_nobody_asks() -> None:
+    """The cycles that a link is taken go on while the run goes over cycles without events."""
+    text = """
+output r : f32[2] "float32"
+color east = 0
+region all at 0,0 size 2x1
+route east in all when x == 0 : RAMP -> E
+route east in all when x == 1 : W -> E
+main all
+  if x == 0
+    mov.f32 <east>, 1.0
+    loop k: {turns}
+    i.set a, 1
+    end
+    mov.f32 <east>, 2.0
+  end
+end
+drain east in all side E from r[i] for i:2
+"""
+    fabric = replace(wide_io(), link_millicycles=30_500)
+    for turns in (1, 8, 20, 30, 200):
+        made = program(text.format(turns=turns), "2x1")
+        assert not assert_agree(made, {}, fabric=fabric).error

@@ -109,6 +109,20 @@ def model_options(function: _Command) -> _Command:
     return function
 
 
+class _Runs(click.ParamType):
+    """A number of runs, or ``auto``."""
+
+    name = "runs"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | str:
+        """The number, or the word."""
+        from wsc.training.runs import AUTO
+
+        return AUTO if value == AUTO else click.IntRange(1).convert(value, param, ctx)
+
+
 def training_options(function: _Command) -> _Command:
     """``--loss``, ``--optimizer``, ``--group``, ``--trainable``, ``--clip``, ``--accumulate``,
     ``--recompute``."""
@@ -123,11 +137,12 @@ def training_options(function: _Command) -> _Command:
         ),
         click.option(
             "--accumulate",
-            type=click.IntRange(1),
+            type=_Runs(),
             default=1,
             show_default=True,
-            metavar="K",
-            help="Runs whose gradients make a step; they share out its samples.",
+            metavar="K|auto",
+            help="Runs whose gradients make a step; they share out its samples. auto: as few as "
+            "there is room in, for a step of --batch samples.",
         ),
         click.option(
             "--clip",
@@ -167,6 +182,30 @@ def training_options(function: _Command) -> _Command:
     ):
         function = option(function)
     return function
+
+
+def shared_out(
+    accumulate: int | str,
+    batch: int | None,
+    wafers: int,
+    step: Callable[[int, int | None], Program],
+) -> tuple[Program, int]:
+    """The program of a training step, and in how many runs it is done.
+
+    accumulate: as asked for. batch: samples of a run, or with ``auto`` of a step. step: compiles
+    for so many runs of so many samples.
+
+    Raises Refusal for ``auto`` without samples to share out.
+    """
+    from wsc.training.runs import AUTO, in_fewest_runs
+
+    if isinstance(accumulate, int):
+        return step(accumulate, batch), accumulate
+    if batch is None:
+        raise Refusal(f"--accumulate {AUTO}: say how many samples a step has (--batch)")
+    program, runs, note = in_fewest_runs(batch, lambda n: step(n, batch // n), wafers)
+    program.notes = (note, *program.notes)
+    return program, runs
 
 
 def require_training(train: bool) -> None:

@@ -24,6 +24,7 @@ from wsc.cli.common import (
     require_training,
     say,
     set_option,
+    shared_out,
     training_options,
     verbose,
     working,
@@ -192,8 +193,7 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
     "--explain",
     multiple=True,
     metavar="NODE",
-    help="Tell which forms of a product or convolution were weighed, and why one was taken. May be "
-    "repeated.",
+    help="Tell which forms of a node were weighed, and why one was taken. May be repeated.",
 )
 @report_option
 @holding
@@ -216,7 +216,7 @@ def command(
     groups: tuple[str, ...],
     trainable: tuple[str, ...],
     clip: float,
-    accumulate: int,
+    accumulate: int | str,
     recompute: str,
     print_ir_after: str | None,
     dump_ir: Path | None,
@@ -270,24 +270,28 @@ def command(
         recorder = Recorder(line, lambda files: require_outputs(written, dump_ir, files))
         try:
             if train:
-                program = compile_step(
-                    model,
-                    loss,
-                    optimizer,
-                    groups,
-                    fabric=fabric,
-                    dims=bound,
-                    precision=precision,
-                    trainable=trainable,
-                    batch=sizes.batch,
-                    clip=clip,
-                    recompute=recompute,
-                    over=accumulate,
-                    observe=recorder,
-                    settings=changes,
-                    resume=resume,
-                    forms=wanted,
-                )
+
+                def step(runs: int, batch: int | None) -> Program:
+                    return compile_step(
+                        model,
+                        loss,
+                        optimizer,
+                        groups,
+                        fabric=fabric,
+                        dims=bound,
+                        precision=precision,
+                        trainable=trainable,
+                        batch=batch,
+                        clip=clip,
+                        recompute=recompute,
+                        over=runs,
+                        observe=recorder,
+                        settings=changes,
+                        resume=resume,
+                        forms=wanted,
+                    )
+
+                program, _ = shared_out(accumulate, sizes.batch, 1, step)
             else:
                 program = compile_model(
                     **model_of(chosen),

@@ -25,6 +25,7 @@ from wsc.cli.common import (
     require_training,
     say_json,
     set_option,
+    shared_out,
     training_options,
     verbose,
     working,
@@ -138,7 +139,7 @@ def command(
     groups: tuple[str, ...],
     trainable: tuple[str, ...],
     clip: float,
-    accumulate: int,
+    accumulate: int | str,
     recompute: str,
     wafers: int,
     rates: Path | None,
@@ -159,7 +160,8 @@ def command(
     """
     start = time.perf_counter()
     require_training(train)
-    _require_shares(wafers, accumulate)
+    if isinstance(accumulate, int):
+        _require_shares(wafers, accumulate)
     # A training step has a batch, too, whatever it is compiled from.
     own = replace(sizes, batch=None) if _file(train, model) else sizes
     named = chosen_model(model, own, holding.steps)
@@ -178,7 +180,16 @@ def command(
             "over": accumulate,
             "batch": sizes.batch,
         }
-        program = _step(named, fabric, dims, bind, precision, settings, options)
+
+        def step(runs: int, batch: int | None) -> Program:
+            chosen = named
+            if isinstance(named, Named) and batch != named.task.batch:
+                chosen = chosen_model(model, replace(sizes, batch=batch))
+            shared = options | {"over": runs, "batch": batch}
+            return _step(chosen, fabric, dims, bind, precision, settings, shared)
+
+        program, runs = shared_out(accumulate, sizes.batch, wafers, step)
+        tokens = None if tokens is None or isinstance(accumulate, int) else tokens // runs
     elif isinstance(named, Named):
         _refuse_sizes(model, dims, bind)
         program = compiled(named, fabric or FABRIC, precision, settings, holding.options())

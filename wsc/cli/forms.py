@@ -1,4 +1,4 @@
-"""``--form`` and ``--explain``: asking for a form of a product, and telling which were weighed."""
+"""``--form`` and ``--explain``: asking for a form of a node, and telling which were weighed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read_forms(texts: Iterable[str]) -> dict[str, str]:
 
 
 def show_forms(screen: Console, weighed: Weighed) -> None:
-    """The product, and a row for each form."""
+    """The node, and a row for each form."""
     head = named(weighed.nodes)
     head += f", asked for: {weighed.wish}" if weighed.wish else ""
     screen.print(escaped(head), soft_wrap=True)

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import click
 
 from wsc.cli.common import Refusal
+from wsc.holds import HOLDS
 
-HOLDS = ("stream", "resident", "auto")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 

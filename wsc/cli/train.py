@@ -249,7 +249,7 @@ def command(
     groups: tuple[str, ...],
     trainable: tuple[str, ...],
     clip: float,
-    accumulate: int,
+    accumulate: int | str,
     recompute: str,
     schedule: Path | None,
     shuffle: int | None,
@@ -281,7 +281,7 @@ def command(
     read += [path for path in (schedule, rates) if path is not None]
     written = [output, *(path for path in (onnx, log, report) if path is not None)]
     require_outputs(written, None, read)
-    if batch % accumulate:
+    if isinstance(accumulate, int) and batch % accumulate:
         raise Refusal(f"--batch {batch} cannot be shared out to --accumulate {accumulate} runs")
     asked = Asking(rates, carbon, price, for_tokens)
     arrays = read_samples(data, batch)

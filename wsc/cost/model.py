@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from wsc.collectives import group_of
 from wsc.ir.graph import Contract, Graph
 from wsc.isa.fabric import Fabric
 from wsc.isa.table import Timing
@@ -59,9 +60,13 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class CostModel:
-    """Cycle predictions for one fabric (whose size is the mesh)."""
+    """Cycle predictions for one fabric (whose size is the mesh).
+
+    grouped: the axes along which all-reduces go in groups.
+    """
 
     fabric: Fabric
+    grouped: frozenset[str] = frozenset()
 
     @property
     def ramp(self) -> int:
@@ -118,6 +123,20 @@ class CostModel:
             return 0
         half = (tiles + 1) // 2
         return self.chain(words, half) + self.broadcast(words, half)
+
+    def all_reduce_along(self, words: int, axis: str) -> int:
+        """An all-reduce over the rows ("x") or the columns ("y") of the mesh."""
+        tiles = self.fabric.width if axis == "x" else self.fabric.height
+        if axis not in self.grouped:
+            return self.all_reduce(words, tiles)
+        half = tiles // 2
+        group = group_of(tiles)
+        leaders = -(-half // group)
+        between = self.hop + (group - 1) * self.fabric.hop_cycles
+        # The leaders begin when they have the sums of their groups.
+        inward = self.chain(words, min(group, half))
+        onward = self._over_links(words, tiles) + (leaders - 1) * between + self.hop
+        return inward + onward + self.broadcast(words, half + 1)
 
     def barrier(self) -> int:
         """All tiles meet: a one-word all-reduce over rows, then over columns."""

@@ -95,6 +95,14 @@ class Streams:
         strands = self.carried.get(color, ())
         if len(strands) == 1:
             return strands[0]
+        if (color, leaves) not in lanes.strands:
+            lanes.strands[color, leaves] = self._strand_at(color, strands, lanes, leaves)
+        return lanes.strands[color, leaves]
+
+    def _strand_at(
+        self, color: str, strands: tuple[Strand, ...], lanes: Lanes, leaves: bool
+    ) -> Strand:
+        """Of the strands that share a color the one of the first of these tiles."""
         row, column = np.argwhere(lanes.mask)[0]
         place = {"x": int(self.x.places[column]), "y": int(self.y.places[row])}
         found = at_core(strands, place | {"W": self.x.size, "H": self.y.size}, leaves)

@@ -118,13 +118,15 @@ class Shape:
 class Prepared:
     """A vector instruction, read once.
 
-    level: dimensions that make rows. advance: those with which its queue advances. touched:
-    bytes of SRAM for each step. shape: when it is the same whatever the registers hold.
+    number: its own. level: dimensions that make rows. advance: those with which its queue
+    advances. touched: bytes of SRAM for each step. shape: when it is the same whatever the
+    registers hold.
     places: address of each operand in memory, by its number, where the fabric asks for it: an
     address in registers and in the iteration names. waits: those that may read what the
     step before has written.
     """
 
+    number: int
     extents: tuple[Code, ...]
     level: int
     advance: int
@@ -137,6 +139,8 @@ class Prepared:
     names: tuple[str, ...] = ()
     waits: tuple[int, ...] = ()
     shape: Shape | None = None
+    registers: tuple[str, ...] = ()
+    shapes: dict[tuple[int, ...], Shape] = field(default_factory=dict[tuple[int, ...], "Shape"])
 
     @property
     def queue(self) -> bool:
@@ -175,6 +179,7 @@ class Threads:
         self.spans: dict[Pass, Span] = {}
         self._codes: dict[int, tuple[Expr, Code]] = {}
         self._prepared: dict[int, tuple[Op, Prepared]] = {}
+        self._read = 0
         self._registers: frozenset[str] = frozenset()
         self.decisive, self._decisive_in_main = decisive(
             program.procedures, region.main, self._by_address
@@ -310,12 +315,17 @@ class Threads:
                     receives = operand.color
         level = level if level >= 0 else max(len(order) - 1, 0)
         extents = tuple(self._code(dim.extent) for dim in op.dims)
-        made = Prepared(extents, level, advance, row.timing, op.dtype, receives, sends, touched)
+        self._read += 1
+        made = Prepared(
+            self._read, extents, level, advance, row.timing, op.dtype, receives, sends, touched
+        )
         held = [dim.extent for dim in op.dims]
         if self._by_address:
             self._look_at_addresses(op, made)
             held += [operand.address for operand in op.operands if isinstance(operand, Mem)]
-        if not any(set(names(expression)) & self._registers for expression in held):
+        used = {name for expression in held for name in names(expression)}
+        made.registers = tuple(sorted(used & self._registers))
+        if not made.registers:
             made.shape = self._shape(made, {})
         self._prepared[id(op)] = (op, made)
         return made
@@ -369,6 +379,15 @@ class Threads:
         conflict = self.fabric.sram_conflict_millicycles
         return np.where(meets, -(-pace * conflict // 1000), pace)
 
+    def _sized(self, made: Prepared, frame: Frame) -> Shape:
+        """The shape for what registers hold; numbers come again from turn to turn."""
+        held = tuple(frame[name] for name in made.registers)
+        if any(isinstance(value, np.ndarray) for value in held):
+            return self._shape(made, frame)
+        if held not in made.shapes:
+            made.shapes[held] = self._shape(made, frame)
+        return made.shapes[held]
+
     def _shape(self, made: Prepared, frame: Frame) -> Shape:
         rows: Any = 1
         inner: Any = 1
@@ -395,7 +414,7 @@ class Threads:
 
     def _vector(self, op: Op, frame: Frame, lanes: Lanes) -> Steps:
         made = self._prepare(op)
-        shape = made.shape if made.shape is not None else self._shape(made, frame)
+        shape = made.shape if made.shape is not None else self._sized(made, frame)
         self._count(op, made, shape, lanes)
         startup = self.fabric.timing[made.timing].start(made.queue)
         mark = op.asynchronous
@@ -408,7 +427,7 @@ class Threads:
             self._spend(lanes, max(self.fabric.issue_cycles, 1))
         size = self.time.shape
         start = self.time + np.where(shape.rows > 0, startup, max(startup, 1))
-        rows, pace = (np.broadcast_to(part, size) for part in (shape.rows, shape.pace))
+        rows, pace = (_spread(part, size) for part in (shape.rows, shape.pace))
         work = Work(lanes, start, rows, pace)
         if mark is not None:
             self.busy[mark.unit] |= lanes.mask
@@ -426,11 +445,7 @@ class Threads:
             np.copyto(self.time, work.done, where=lanes.mask)
 
     def _count(self, op: Op, made: Prepared, shape: Shape, lanes: Lanes) -> None:
-        weight = lanes.weight
-        if isinstance(shape.steps, np.ndarray):
-            done = float((weight * shape.steps).sum())
-        else:
-            done = lanes.tiles * shape.steps
+        done, hops = self._counted(made, shape, lanes)
         macs = BY_NAME[op.name].macs
         if macs:
             self.tally.macs[made.dtype] += done * macs
@@ -439,9 +454,30 @@ class Threads:
         else:
             self.tally.elements += done
         self.tally.sram += done * made.touched
+        self.tally.hops += hops
+
+    def _counted(self, made: Prepared, shape: Shape, lanes: Lanes) -> tuple[float, float]:
+        """Steps of an instruction over all tiles, and the links that its wavelets cross.
+
+        They are kept for instructions of one size in all tiles, or always of the same.
+        """
+        static = shape is made.shape
+        plain = not isinstance(shape.steps, np.ndarray) and not isinstance(shape.words, np.ndarray)
+        key = (made.number, None if static else (shape.steps, shape.words))
+        if (static or plain) and key in lanes.counts:
+            return lanes.counts[key]
+        weight = lanes.weight
+        if isinstance(shape.steps, np.ndarray):
+            done = float((weight * shape.steps).sum())
+        else:
+            done = lanes.tiles * shape.steps
+        hops = 0.0
         if made.sends or made.receives:
             words = weight * shape.words
-            self.tally.hops += self.streams.hops(made.receives, made.sends, words, lanes)
+            hops = self.streams.hops(made.receives, made.sends, words, lanes)
+        if static or plain:
+            lanes.counts[key] = done, hops
+        return done, hops
 
     def _control(self, lanes: Lanes) -> None:
         self._spend(lanes, self.fabric.timing[Timing.MOVE].start(queue=True) + 1)
@@ -465,9 +501,9 @@ class Threads:
 
     def _free(self, unit: int, lanes: Lanes) -> Steps:
         """Main threads wait until a unit has done what it was given before."""
-        while self.busy[unit][lanes.mask].any():
+        while (self.busy[unit] & lanes.mask).any():
             self._settle()
-            if self.busy[unit][lanes.mask].any():
+            if (self.busy[unit] & lanes.mask).any():
                 yield
         np.copyto(self.time, np.maximum(self.time, self.unit[unit]), where=lanes.mask)
 
@@ -496,24 +532,28 @@ class Threads:
     def _take(self, semaphore: int, count: int, lanes: Lanes) -> Steps:
         mask = lanes.mask
         while True:
-            if any(token.promised[mask].any() for token in self.tokens.get(semaphore, [])):
+            if any((token.promised & mask).any() for token in self.tokens.get(semaphore, [])):
                 self._settle()
-            held = [t for t in self.tokens.get(semaphore, []) if (t.here | t.promised).any()]
+            held = [t for t in self.tokens.get(semaphore, []) if t.here.any() or t.promised.any()]
             self.tokens[semaphore] = held
-            promised = any(token.promised[mask].any() for token in held)
+            promised = any((token.promised & mask).any() for token in held)
             here = np.array([token.here for token in held]).reshape(len(held), *mask.shape)
-            enough = (here.sum(axis=0)[mask] >= count).all()
+            enough = bool(((here.sum(axis=0) >= count) | ~mask).all())
             if enough and (self.forced or not promised):
                 break
             yield
         times = np.array([token.time for token in held]).reshape(here.shape)
-        order = np.lexsort((times, ~here), axis=0)  # the earliest first of those that are there
-        for place in range(count):
-            chosen = order[place]
-            when = np.take_along_axis(times, chosen[None], axis=0)[0]
+        times[~here] = np.inf
+        for _ in range(count):
+            # The earliest first of those that are there.
+            when = times.min(axis=0, initial=np.inf)
             np.copyto(self.time, np.maximum(self.time, when), where=mask)
+            left = mask.copy()
             for number, token in enumerate(held):
-                token.take(mask & (chosen == number))
+                taken = left & (times[number] == when)
+                left ^= taken
+                token.take(taken)
+                times[number][taken] = np.inf
         self.progress += 1
 
     # --- remote stores --------------------------------------------------------
@@ -583,6 +623,11 @@ class Threads:
         across, down = places(self.x.size, self.y.size, len(self.messages))
         sent = self.sources.sent(across.places, down.places)
         return sampled if sent is None else of_all(sent, sampled, across, down, self.x, self.y)
+
+
+def _spread(part: Any, size: tuple[int, ...]) -> np.ndarray:
+    """A number of each tile; one array of equal numbers takes less time than a broadcast."""
+    return np.broadcast_to(part, size) if isinstance(part, np.ndarray) else np.full(size, part)
 
 
 def _sampled(program: Program, name: str, values: dict[str, Any]) -> Axis:

@@ -99,7 +99,10 @@ class Lanes:
     """Some of the sampled tiles, as a mask of shape [rows, columns].
 
     weight: tiles of the mesh that each stands for, zero outside of the mask. whole: all sampled
-    tiles. parts: how guards have divided them before, by statement.
+    tiles. parts: how guards have divided them before, by statement. found: all that were divided
+    from the same tiles, by their masks, so that the same tiles are one object, which what is known
+    of them may be kept beside: strands (of colors that arrive or leave), by color and direction;
+    counts of instructions, by instruction and size.
     """
 
     mask: np.ndarray
@@ -107,6 +110,9 @@ class Lanes:
     whole: bool = False
     tiles: float = field(init=False)
     parts: dict[int, tuple[Lanes | None, Lanes | None]] = field(init=False, default_factory=dict)
+    found: dict[bytes, Lanes] = field(default_factory=dict[bytes, "Lanes"])
+    strands: dict[tuple[str, bool], Any] = field(init=False, default_factory=dict)
+    counts: dict[tuple[Any, ...], tuple[float, float]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.tiles = float(self.weight.sum())
@@ -120,4 +126,12 @@ class Lanes:
         outside = self.mask & ~held
         if not outside.any():
             return self, None
-        return Lanes(inside, self.weight * inside), Lanes(outside, self.weight * outside)
+        return self._part(inside), self._part(outside)
+
+    def _part(self, mask: np.ndarray) -> Lanes:
+        """Those of a mask, which is within this one."""
+        key = mask.tobytes()
+        known = self.found.get(key)
+        if known is None:
+            known = self.found[key] = Lanes(mask, self.weight * mask, found=self.found)
+        return known

@@ -102,7 +102,9 @@ class ChainStream(Stream):
     where a tile has sent what the next one has not received yet. first, last: cycles in which the
     first and the last wavelet of what was sent last have left. come: the words that each tile
     received last; since, until: the cycles in which these came up its ramp. before: the sampled
-    place that sends to each one; -1 where there is none.
+    place that sends to each one, which is nearer to the begin; -1 where there is none. swept:
+    whether nothing was posted since the chain was gone along. Who finds its partners does not
+    depend on times, so that going along it again finds none.
     """
 
     far: ClassVar[bool] = False  # whether senders may lie between two sampled tiles
@@ -117,6 +119,7 @@ class ChainStream(Stream):
         self.sent = np.zeros(site.shape, bool)
         self.come, self.since, self.until = (np.zeros(site.shape) for _ in range(3))
         self.posted: list[Posted] = []
+        self.swept = False
 
     def _view(self, array: np.ndarray) -> np.ndarray:
         """The array as [along the chain, across it]."""
@@ -159,6 +162,7 @@ class ChainStream(Stream):
             elif self.busy(work.lanes):
                 yield
         self.posted.append(Posted(work, receives, sends))
+        self.swept = False
 
     def busy(self, lanes: Lanes) -> bool:
         """Whether an earlier instruction of these tiles has not found its partners yet."""
@@ -166,8 +170,9 @@ class ChainStream(Stream):
 
     def resolve(self) -> bool:
         """Find the times of all instructions whose partners are there; whether there were any."""
-        if not self.posted:
+        if self.swept or not self.posted:
             return False
+        self.swept = True
         shape = self.first.shape
         todo, receives, sends = (np.zeros(shape, bool) for _ in range(3))
         start, count, pace, done = (np.zeros(shape) for _ in range(4))
@@ -196,47 +201,48 @@ class ChainStream(Stream):
         sent, first, last = map(self._view, (self.sent, self.first, self.last))
         found = np.zeros(self.first.shape, bool)
         marks = self._view(found)
-        come, since, until = map(self._view, (self.come, self.since, self.until))
-        for place in range(len(todo)):
-            here = todo[place]
-            if not here.any():
-                continue
-            begin, more = start[place], np.maximum(count[place] - 1, 0) * pace[place]
-            final = begin + more
-            previous = self.before[place]
+        took = np.zeros(todo.shape, bool)
+        waits, free = todo & receives, todo & ~receives
+        more = np.maximum(count - 1, 0) * pace
+        begin, final = start.copy(), start + more
+        # From tile to tile: who has its words, and when they pass.
+        for place in np.flatnonzero(todo.any(axis=1)).tolist():
+            ready, previous = free[place], self.before[place]
             if previous >= 0:
-                ready = here & (~receives[place] | sent[previous])
-                took = ready & receives[place]
+                here = took[place]
+                np.logical_and(waits[place], sent[previous], out=here)
+                ready = ready | here
                 came = self.delay[place]
-                begin = np.where(took, np.maximum(begin, first[previous] + came), begin)
-                final = np.where(
-                    took, np.maximum(begin + more, last[previous] + came), begin + more
-                )
-                # The sender waits for its neighbour, which need not be the next sampled tile: the
-                # tiles between the two hold as many wavelets, each, as fit in between two cores.
-                room = self.slack * self.gaps[place]
-                held = start[place] + (count[place] - room) * pace[place]
-                if self.gaps[place] > 1:
-                    near = first[previous] + self.hop + (count[place] - self.slack) * pace[place]
-                    held = np.where(count[place] > room, np.maximum(held, near), near)
-                late = took & marks[previous] & (count[place] > self.slack)
-                done[previous] = np.where(late, np.maximum(done[previous], held), done[previous])
-                sent[previous] &= ~took
-                come[place] = np.where(took, count[place], come[place])
-                since[place] = np.where(took, begin, since[place])
-                until[place] = np.where(took, final + 1, until[place])
+                np.maximum(begin[place], first[previous] + came, out=begin[place], where=here)
+                np.add(begin[place], more[place], out=final[place])
+                np.maximum(final[place], last[previous] + came, out=final[place], where=here)
+                sent[previous] &= ~here
             elif self.far:
                 # Nobody before it is sampled: they begin when it does itself.
-                ready = here
-                begin = begin + np.where(receives[place], self.delay[place], 0.0)
-                final = begin + more
-            else:
-                ready = here & ~receives[place]
-            done[place] = np.where(ready, final + pace[place], done[place])
-            first[place] = np.where(ready & sends[place], begin, first[place])
-            last[place] = np.where(ready & sends[place], final, last[place])
-            sent[place] |= ready & sends[place]
+                ready = todo[place]
+                begin[place] += np.where(receives[place], self.delay[place], 0.0)
+                np.add(begin[place], more[place], out=final[place])
+            onward = ready & sends[place]
+            np.copyto(first[place], begin[place], where=onward)
+            np.copyto(last[place], final[place], where=onward)
+            sent[place] |= onward
             marks[place] = ready
+        come, since, until = map(self._view, (self.come, self.since, self.until))
+        np.copyto(come, count, where=took)
+        np.copyto(since, begin, where=took)
+        np.copyto(until, final + 1, where=took)
+        np.copyto(done, final + pace, where=marks)
+        # The sender waits for its neighbour, which need not be the next sampled tile: the
+        # tiles between the two hold as many wavelets, each, as fit in between two cores.
+        late = took & marks[self.before] & (count > self.slack)
+        room = (self.slack * self.gaps)[:, None]
+        held = start + (count - room) * pace
+        near = first[self.before] + self.hop + (count - self.slack) * pace
+        near = np.where(count > room, np.maximum(held, near), near)
+        held = np.where(self.gaps[:, None] > 1, near, held)
+        for place in np.flatnonzero(late.any(axis=1)).tolist():
+            behind = done[self.before[place]]
+            np.maximum(behind, held[place], out=behind, where=late[place])
         return found
 
     def slowed(self, work: Work) -> np.ndarray:
@@ -282,6 +288,7 @@ class ChainStream(Stream):
     ) -> None:
         """The same words are on their way."""
         del walk, used
+        self.swept = False
         self.sent, self.come = next(counts).copy(), next(counts).copy()
         self.first, self.last = next(times) + base, next(times) + base
         self.since, self.until = next(times) + base, next(times) + base

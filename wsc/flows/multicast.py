@@ -54,9 +54,15 @@ class MulticastStream(Stream):
         self.schedule = site.schedule(flow)
         hops = rows.places * site.model.fabric.hop_cycles
         self.latency = (hops + site.model.fabric.ramp_latency + 1.0)[:, None]
-        ahead = rows.places[:, None] - rows.places[None, :]  # of tile j to the south of tile i
         self.queue, depth = site.depth(flow.strand, False), site.model.between
-        self.slack = self.queue + 1.0 + depth * np.maximum(-ahead, 0)[:, :, None]
+        # A tile may be ahead by its queue of those to the north, and of those to the south by the
+        # buffers in between, too: pairs of a tile and one of these, ordered by the first.
+        count = len(rows.places)
+        ahead, behind = np.triu_indices(count, 1)
+        between = depth * (rows.places[behind] - rows.places[ahead])
+        self.slow = np.concatenate([np.arange(count), behind])
+        self.slack = self.queue + 1.0 + np.concatenate([np.zeros(count), between])[:, None]
+        self.begins = np.searchsorted(ahead, np.arange(count - 1))
         self.fed = np.zeros(len(self.schedule.done))
         self.share = self.fed
         self.taken = np.zeros((len(rows.places), len(self.schedule.done)))
@@ -123,13 +129,12 @@ class MulticastStream(Stream):
             # wait at the same time: columns that are apart by so many cycles.
             latest = np.where(here, work.start, 0.0).max(axis=0)[here.any(axis=0)]
             apart = latest.max() - latest.min()
-            pace = np.maximum(work.pace, interval)
-            shared = self._slowest(work, here, upto[0], pace, self.slack[:1])[0] - apart
+            slow = self._slow(work, here, upto[0])
+            shared = slow.north(np.maximum(work.pace, interval)) - apart
             share = np.maximum(share, shared)
-            pace = np.maximum(work.pace, 1.0)
-            taken = self._slowest(work, here, upto[0], pace, self.slack[:1])[0]
+            taken = slow.north(np.maximum(work.pace, 1.0))
             last = np.maximum(last, np.maximum(share, taken))
-            held = self._slowest(work, here, upto[0], work.pace, self.slack)
+            held = slow.all(work.pace)
         if alike:
             self.fed, self.share = last[0], share[0]
         self.history.add(work.start, np.maximum(work.pace, interval), self.taken, here)
@@ -139,18 +144,12 @@ class MulticastStream(Stream):
         if alike:
             self.schedule.done = upto[0].copy()
 
-    def _slowest(
-        self, work: Work, here: np.ndarray, upto: np.ndarray, pace: np.ndarray, slack: np.ndarray
-    ) -> np.ndarray:
-        """When the tiles of each column have taken all but ``slack`` wavelets: the latest of them.
-
-        here: tiles that take some now. slack: [tiles that are ahead, tiles that may be slow, 1].
-        What was taken before this instruction was taken by the one before.
-        """
-        place = upto - slack
-        now = np.where(here, work.start + (place - self.taken[None]) * pace[None], 0.0)
-        then = self.history.taken_at(place)
-        return np.where(place > self.taken[None], now, then).max(axis=1)
+    def _slow(self, work: Work, here: np.ndarray, upto: np.ndarray) -> Slow:
+        """What tiles wait for that are to have taken ``upto`` words. here: those that take some."""
+        place, taken = upto - self.slack, self.taken[self.slow]
+        then = self.history.taken_at(place, self.slow)
+        now, start = here[self.slow], work.start[self.slow]
+        return Slow(self.slow, self.begins, place - taken, start, now, then)
 
     def hops(self, words: np.ndarray, sends: bool) -> float:
         """One for each tile that takes a word; the first row is at the edge."""
@@ -199,6 +198,46 @@ class MulticastStream(Stream):
             pace, taken, took = next(counts), next(counts) + self.schedule.done, next(counts)
             self.history.replace(start, pace, taken, took)
             self.taken = next(counts) + self.schedule.done
+
+
+@dataclass(frozen=True, slots=True)
+class Slow:
+    """The tiles that others wait for: each of a column in turn, then pairs of a tile and one
+    to the south of it.
+
+    Arrays have the shape [tiles and pairs, columns]. slow: the row of the tile that may be slow.
+    begins: pairs before those of each row but the last. words: those of the instruction that it
+    must have taken; what was before was taken by the one before, at the times in ``then``. start:
+    of the instruction, where it runs ``now``.
+    """
+
+    slow: np.ndarray
+    begins: np.ndarray
+    words: np.ndarray
+    start: np.ndarray
+    now: np.ndarray
+    then: np.ndarray
+
+    def north(self, pace: np.ndarray) -> np.ndarray:
+        """When enough words were taken for the first tiles of all columns, at a pace."""
+        count = len(self.begins) + 1
+        part = np.concatenate([np.arange(1), np.arange(count, 2 * count - 1)])
+        return self._times(pace, part).max(axis=0)
+
+    def all(self, pace: np.ndarray) -> np.ndarray:
+        """The same for all tiles."""
+        times = self._times(pace, slice(None))
+        count = len(self.begins) + 1
+        found = np.maximum.accumulate(times[:count], axis=0)
+        if count > 1:
+            south = np.maximum.reduceat(times[count:], self.begins, axis=0)
+            found[:-1] = np.maximum(found[:-1], south)
+        return found
+
+    def _times(self, pace: np.ndarray, part: slice | np.ndarray) -> np.ndarray:
+        words = self.words[part]
+        now = np.where(self.now[part], self.start[part] + words * pace[self.slow[part]], 0.0)
+        return np.where(words > 0, now, self.then[part])
 
 
 class History:
@@ -256,17 +295,15 @@ class History:
         """As if so many words more had been taken before each."""
         self.taken[: self.count] += words
 
-    def taken_at(self, word: np.ndarray) -> np.ndarray:
-        """When each tile took a word, by its number: [askers, tiles, columns]; 0 before all."""
+    def taken_at(self, word: np.ndarray, tile: np.ndarray) -> np.ndarray:
+        """When tiles took words, by their numbers [tiles, columns]; 0 before all."""
         if not self.count:
             return np.zeros(word.shape)
         column = int(np.argmax(self.taken[self.count - 1].max(axis=0)))
         before = self.taken[: self.count, :, column].max(axis=1)
-        entry = np.searchsorted(before, word[:, :, column].ravel(), side="left") - 1
-        entry = entry.reshape(word.shape[:2])
-        tile = np.arange(word.shape[1])[None, :]
+        entry = np.searchsorted(before, word[:, column], side="left") - 1
         chosen = np.maximum(entry, 0)
         start, pace, taken = (a[chosen, tile] for a in (self.start, self.pace, self.taken))
         found = start + np.maximum(word - taken, 0) * pace
-        took = self.took[chosen, tile] & (entry >= 0)[:, :, None]
+        took = self.took[chosen, tile] & (entry >= 0)[:, None]
         return np.where(took, found, 0.0)

@@ -1,17 +1,17 @@
-"""Forms of a product: how they are written, which were weighed for a node, and what was asked for.
+"""Forms of a node: how they are written, which were weighed for a node, and what was asked for.
 
 A form is written as ``x=c y=y0 reduce chunk=6``: the label that runs along x, the one along y,
 how sums come together (``local``: each tile has its own; ``reduce``: along a chain of tiles;
 ``ordered``: along one in which their order does not depend on the owner; ``combined``: in all tiles
 of an axis along which a summed label lies), and how many outputs
-are summed at a time. A label is one of the product's indices; without one all tiles of the axis
-have the same.
+are summed at a time. A label is one of the indices of a product or reduction, and the number of a
+dimension of a map's result; without one all tiles of the axis have the same.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from wsc.errors import CompileError, shortened
@@ -92,8 +92,9 @@ class Wish:
 class Weighed(Shown):
     """How a node got its form. nodes: the ONNX nodes. value: what it gives, as the graph calls it.
 
-    text: the product, as a dump has it. forms: all that were weighed, the cheapest first. taken:
-    the one that was taken, None if none fits. wish: what was asked for.
+    text: the node, as a dump has it. forms: all that were weighed, the cheapest first. taken:
+    the one that was taken, None if none fits. wish: what was asked for. rule: why
+    a form is taken without being asked for, where that is not by its cycles.
     """
 
     nodes: tuple[str, ...]
@@ -102,6 +103,7 @@ class Weighed(Shown):
     forms: tuple[Form, ...]
     taken: Form | None
     wish: Wish | None = None
+    rule: str = ""
 
     def _facts(self) -> Facts:
         taken = "none fits" if self.taken is None else str(self.taken)
@@ -122,24 +124,32 @@ class Weighed(Shown):
         if self.taken is None or form.against == TOO_LARGE:
             return TOO_LARGE
         if form == self.taken:
-            return "taken" if self.wish is None else "taken: asked for"
+            if self.wish is not None:
+                return "taken: asked for"
+            return f"taken: {self.rule}" if self.rule else "taken"
         if self.wish is not None and not self.wish.suits(form):
             return "is not what was asked for"
         if form.against:
             return form.against
         more = form.cycles - self.taken.cycles
         if more:
-            return f"{more:,} cycles more"
+            return f"{abs(more):,} cycles {'more' if more > 0 else 'less by themselves'}"
+        if self.rule:
+            return "is another layout"
         return "more SRAM" if form.bytes > self.taken.bytes else "no better, and comes later"
 
     def __str__(self) -> str:
-        """The product, and a line for each form."""
+        """The node, and a line for each form."""
         lines = [f"{named(self.nodes)}: {self.text}"]
         lines += [
             f"  {form}: {form.cycles:,} cycles, {form.bytes:,} bytes; {self.why(form)}"
             for form in self.forms
         ]
         return "\n".join(lines)
+
+
+Noted = Callable[[], Weighed]
+"""How a node got its form, put together when somebody asks: few do, and every compile weighs."""
 
 
 class UnknownForm(CompileError):
@@ -174,9 +184,10 @@ def read_wish(node: str, text: str) -> Wish:
     return Wish(node, **found)  # pyright: ignore[reportArgumentType]
 
 
-def unknown_product(node: str, known: Sequence[str]) -> UnknownForm:
-    """What to say of a node that is no product."""
+def without_form(node: str, known: Sequence[str]) -> UnknownForm:
+    """What to say of a node that has no form."""
     near = (
-        suggestion(node, [*dict.fromkeys(known)]) or "; only products and convolutions have forms"
+        suggestion(node, [*dict.fromkeys(known)])
+        or "; products, convolutions, maps and reductions have them"
     )
-    return UnknownForm(f"no product belongs to a node '{shortened(node)}'{near}")
+    return UnknownForm(f"no form belongs to a node '{shortened(node)}'{near}")

@@ -451,19 +451,19 @@ def _evaluate(
         parts = -(-sizes[n_label] // chunk)
         cycles += parts * 40 + cost.chain(per_output * chunk, mesh.width * ways)
     if form.combined:
-        cycles += cost.all_reduce(words_out, mesh.count(form.combined))
+        cycles += cost.all_reduce_along(words_out, form.combined)
     if staying is not None and staying.shown:
         cycles += _leaving(out)
     moving = 0
     if staying is None or not staying.a:
         along = None if staying is None else staying.along[0]
-        moving += _relayout(at_a, want_a, a, cost, mesh, training, along)
-    total = _fresh_bytes(at_a, want_a, a) + words_out * out_bytes(a.dtype)
+        moving += relayout(at_a, want_a, a, cost, mesh, training, along)
+    total = fresh_bytes(at_a, want_a, a) + words_out * out_bytes(a.dtype)
     if not streamed:
         if staying is None or not staying.b:
             along = None if staying is None else staying.along[1]
-            moving += _relayout(at_b, want_b, b, cost, mesh, training, along)
-        total += _fresh_bytes(at_b, want_b, b)
+            moving += relayout(at_b, want_b, b, cost, mesh, training, along)
+        total += fresh_bytes(at_b, want_b, b)
     # A chain has to be done well before the core has gone through the next block. Few words the
     # core clears itself in less time than it takes to have it done.
     spare = cost.fabric.stream_units > CHAIN_UNITS and cost.fabric.semaphores > CLEARED
@@ -504,7 +504,7 @@ def _between_lines(
         total += tiles * cost.fabric.hop_cycles + MESSAGE * words + cost.broadcast(words, tiles)
     for axis in along & targets:
         lines = prod(mesh.count(other) for other in targets - along)
-        total += cost.all_reduce(1, mesh.count(axis)) + MESSAGE * type_.size // lines
+        total += cost.all_reduce_along(1, axis) + MESSAGE * type_.size // lines
     return total
 
 
@@ -525,14 +525,15 @@ def out_bytes(dtype: DType) -> int:
     return dtype.bytes + (4 if dtype is DType.F16 else 0)
 
 
-def _fresh_bytes(at: View | None, wanted: tuple[Extent, ...], type_: Type) -> int:
+def fresh_bytes(at: View | None, wanted: tuple[Extent, ...], type_: Type) -> int:
+    """Bytes of SRAM for an operand in its layout, and for where it is now, if that is another."""
     size = local_size(wanted) * type_.dtype.bytes
     if at is not None and at.extents == wanted:
         return size
     return size + (local_size(at.extents) * type_.dtype.bytes if at is not None else 0)
 
 
-def _relayout(
+def relayout(
     at: View | None,
     wanted: tuple[Extent, ...],
     type_: Type,

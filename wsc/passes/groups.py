@@ -26,7 +26,7 @@ from wsc.passes.sequences import join_sequences
 from wsc.passes.stage import Pass
 
 FITS = 0.5  # of a tile's SRAM that a product may take with its operands as a whole
-SHARE = 0.4  # the same of a product of one group
+SHARE = 0.15  # the same of a product of one group
 
 
 @dataclass(frozen=True, slots=True)

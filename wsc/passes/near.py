@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -115,39 +116,80 @@ def _columns(
         for extents in (shape, wanted)
     )
     found = index_map(MoveTask(source, steps, target, None), mesh)
-    at = {
-        number: np.arange(extent.size if number == place else min(extent.size, ASKED)).reshape(
-            [-1 if other == number else 1 for other in range(len(shape))]
-        )
-        for number, extent in enumerate(shape)
-    }
-    names = _names(found, at)
     axis, extent = next((i, e) for i, e in enumerate(wanted) if e.axis == "x")
+    tests = _tests(found)
+    # Of another dimension only those positions count that its own tests let pass, and of these
+    # each once that the column and the other tests tell apart: of tokens, often one a sequence.
+    names: dict[str, np.ndarray] = {}
+    rest = tests
+    for number, size in enumerate(type_.shape):
+        along = _names(found, number, np.arange(size if number == place else min(size, ASKED)))
+        if number != place:
+            own = [test for test in rest if (used := test.form.variables()) and used <= {*along}]
+            rest = [test for test in rest if test not in own]
+            passed = np.ones(len(along[f"s{number}"]), bool)
+            for test in own:
+                passed &= test.holds(along)
+            forms = (found.target[axis], *(test.form for test in rest))
+            along = _told_apart({name: values[passed] for name, values in along.items()}, forms)
+        ways = [-1 if other == number else 1 for other in range(len(type_.shape))]
+        names |= {name: values.reshape(ways) for name, values in along.items()}
     column = _value(found.target[axis], names) // extent.step
     taken = np.ones(1, bool)
-    for form, least, end in found.between:
-        value = _value(form, names)
-        taken = taken & (value >= least) & (value < end)
-    for form, divisor in found.divisible:
-        taken = taken & (_value(form, names) % divisor == 0)
-    full = [1 if number != place else len(at[place].ravel()) for number in range(len(shape))]
-    column, taken, _ = np.broadcast_arrays(column, taken, np.zeros(full))
+    for test in rest:
+        taken = taken & test.holds(names)
+    everywhere = [names[f"s{number}"] for number in range(len(type_.shape))]
+    column, taken, *_ = np.broadcast_arrays(column, taken, *everywhere)
     others = tuple(number for number in range(column.ndim) if number != place)
-    first = np.where(taken, column, np.inf).min(axis=others)
-    last = np.where(taken, column, -np.inf).max(axis=others)
+    first = np.where(taken, column, np.inf).min(axis=others, initial=np.inf)
+    last = np.where(taken, column, -np.inf).max(axis=others, initial=-np.inf)
     nothing = ~np.isfinite(first)
     return np.where(nothing, -np.inf, first), np.where(nothing, np.inf, last)
 
 
-def _names(found: IndexMap, at: dict[int, np.ndarray]) -> dict[str, np.ndarray]:
-    """The variables of an index map at these positions; copies of an expansion are the first."""
-    names = {f"s{number}": values for number, values in at.items()}
-    for number, length in found.runs.items():
-        names |= {f"q{number}": at[number] // length, f"r{number}": at[number] % length}
+@dataclass(frozen=True, slots=True)
+class _Test:
+    """What must hold of a position that is moved: least <= form < end, or a divisor divides it."""
+
+    form: Ix
+    least: int = 0
+    end: int = 0
+    divisor: int = 0
+
+    def holds(self, names: dict[str, np.ndarray]) -> np.ndarray:
+        """Where it holds."""
+        value = _value(self.form, names)
+        if self.divisor:
+            return value % self.divisor == 0
+        return (value >= self.least) & (value < self.end)
+
+
+def _tests(found: IndexMap) -> list[_Test]:
+    between = [_Test(form, least, end) for form, least, end in found.between]
+    return between + [_Test(form, divisor=divisor) for form, divisor in found.divisible]
+
+
+def _names(found: IndexMap, number: int, at: np.ndarray) -> dict[str, np.ndarray]:
+    """The variables of a dimension at these positions of it."""
+    names = {f"s{number}": at}
+    if number in found.runs:
+        length = found.runs[number]
+        names |= {f"q{number}": at // length, f"r{number}": at % length}
     return names
 
 
+def _told_apart(along: dict[str, np.ndarray], forms: Iterable[Ix]) -> dict[str, np.ndarray]:
+    """One position of all at which the variables that forms use have the same values."""
+    used = {name for form in forms for name in form.variables()}
+    seen = [values for name, values in along.items() if name in used]
+    if not seen:
+        return {name: values[:1] for name, values in along.items()}
+    _, once = np.unique(np.stack(seen), axis=1, return_index=True)
+    return {name: values[once] for name, values in along.items()}
+
+
 def _value(form: Ix, names: dict[str, np.ndarray]) -> np.ndarray:
+    """The values of a form; copies of an expansion are the first."""
     variables: dict[str, Expr] = {name: Name(name) for name in form.variables()}
     known = {name: names.get(name, np.zeros(1, int)) for name in variables}
     return np.asarray(evaluate(to_expr(form, variables), known))

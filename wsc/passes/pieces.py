@@ -17,7 +17,7 @@ from wsc.passes.periods import LEAST
 
 WHOLE = 0.35  # of a tile's SRAM that a product may take as a whole
 PIECE = 0.25  # the same of one piece
-MOST = 256  # pieces
+MOST = 1024  # pieces
 
 Choose = Callable[[Contract, tuple[Type, Type], tuple[View, View]], Choice | None]
 

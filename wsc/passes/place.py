@@ -13,7 +13,7 @@ from itertools import product
 from typing import ClassVar
 
 from wsc.cost import CostModel
-from wsc.ir.forms import UnknownForm, Weighed, Wish, unknown_product
+from wsc.ir.forms import Form, Noted, UnknownForm, Weighed, Wish, without_form
 from wsc.ir.graph import (
     Arg,
     Concat,
@@ -57,9 +57,11 @@ from wsc.isa.shown import named
 from wsc.isa.types import DType
 from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
+from wsc.kernels.library import long_lines
 from wsc.kernels.reduce import neutral
 from wsc.layout import (
     Buffer,
+    Mesh,
     View,
     block,
     default_extents,
@@ -67,6 +69,7 @@ from wsc.layout import (
     dense_strides,
     is_plain,
     local_size,
+    storage_order,
     whole,
 )
 from wsc.naming import buffer_stems
@@ -87,11 +90,13 @@ from wsc.passes.fit import no_layout
 from wsc.passes.layers import Layers, find_layers
 from wsc.passes.near import FAR, block_near, spread_sizes
 from wsc.passes.pieces import PIECE, WHOLE, Pieces, pieces
+from wsc.passes.spread import Split, Spread, aligned, split_of, spreads, weigh
 from wsc.passes.stack import place_stack, stays_alike
 from wsc.passes.stage import Pass
 from wsc.passes.values import Extents, Values
-from wsc.passes.views import before_steps
+from wsc.passes.views import after_steps, before_steps
 
+FORMED = (Contract, Reduce, Map)  # what has forms; of one node of ONNX the first is meant
 SHARE_OF_NUMBERS = 0.25  # of a tile's SRAM that row numbers of a lookup take at a time
 SHARE_OF_TABLE = 0.2  # of a tile's SRAM that a part of a table's gradient takes, and its updates
 
@@ -104,7 +109,7 @@ class Place(Pass[Graph, Placed]):
     same_order: the order of a contraction's sums does not depend on who owns them. alike: layers
     that repeat are laid out alike, so that they may become a loop. resident: the weights of
     products are brought into SRAM, and not streamed. carried: the inputs that stay there too.
-    wishes: what is asked of the forms of products, the last one first.
+    wishes: what is asked of the forms of nodes, the last one first.
     """
 
     fabric: Fabric
@@ -172,6 +177,61 @@ class _Weighing:
     wish: Wish | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Spreading:
+    """A map or reduction, with all that its forms are weighed by.
+
+    places: where its operands are. usual: what is along which axis, if nothing is asked for.
+    """
+
+    node: Node
+    origin: tuple[str, ...]
+    types: tuple[Type, ...]
+    places: tuple[View | None, ...]
+    cost: CostModel
+    training: bool
+    usual: Split
+
+    def forms(self) -> list[tuple[Spread, Form]]:
+        """All forms, the cheapest first."""
+        fabric = self.cost.fabric
+        found = [
+            (spread, weigh(self.node, spread, self.types, self.places, self.cost, self.training))
+            for spread in spreads(self.node, self.types, Mesh(fabric.width, fabric.height))
+        ]
+        return sorted(found, key=lambda item: (item[1].against, item[1].cycles, item[1].bytes))
+
+    def weighed(self, taken: Form | None = None, wish: Wish | None = None) -> Weighed:
+        """How the node got its form. taken: the one that was asked for."""
+        forms = self.forms()
+        usual = next((form for spread, form in forms if dict(spread.split) == self.usual), None)
+        return Weighed(
+            self.origin,
+            self.node.output,
+            show_operation(self.node.op, self.node.inputs),
+            tuple(form for _, form in forms),
+            taken or usual,
+            wish,
+            "it is where its operands are",
+        )
+
+
+def _weighed_product(
+    node: Node, origin: tuple[str, ...], weighing: _Weighing, room: int
+) -> Weighed:
+    """How a product got its form."""
+    taken = weighing.taken
+    order = sorted(weighing.choices, key=lambda choice: rank(choice, room))
+    return Weighed(
+        origin,
+        node.output,
+        show_operation(node.op, node.inputs),
+        tuple(dict.fromkeys(choice.form(room) for choice in order)),
+        None if taken is None else taken.form(room),
+        weighing.wish,
+    )
+
+
 @dataclass(slots=True)
 class Placer(Values):
     """The walk over the nodes."""
@@ -184,7 +244,9 @@ class Placer(Values):
     cost: CostModel = field(init=False)
     ranges: dict[str, Interval] = field(init=False)
     forms: dict[Hashable, _Weighing] = field(default_factory=dict[Hashable, "_Weighing"])
-    weighed: dict[str, Weighed] = field(default_factory=dict[str, Weighed])  # by values
+    noted: dict[str, Noted] = field(default_factory=dict[str, "Noted"])  # by values
+    meant: dict[Wish, type] = field(default_factory=dict[Wish, type])  # the operation of each wish
+    heard: set[Wish] = field(default_factory=set[Wish])  # those that a node follows
     leaving: dict[str, list[GraphOutput]] = field(default_factory=dict[str, list[GraphOutput]])
     read: set[str] = field(default_factory=set[str])  # values that nodes read
     cuts: dict[Hashable, Pieces | None] = field(default_factory=dict[Hashable, "Pieces | None"])
@@ -194,10 +256,12 @@ class Placer(Values):
     leaves: set[str] = field(default_factory=set[str])  # values that outputs show as they are
     staying: int = 0  # bytes of what products take from that
     turn: str = ""  # the loss, behind which training goes backwards
+    begins: set[str] = field(default_factory=set[str])  # what the first node of each layer gives
 
     def __post_init__(self) -> None:
         Values.__post_init__(self)  # slots: no super() without arguments
-        self.cost = CostModel(self.fabric)
+        grouped = long_lines(self.fabric) if self.resident else frozenset[str]()
+        self.cost = CostModel(self.fabric, grouped)
         self.mesh = replace(self.mesh, spread=spread_sizes(self.graph, self.mesh))
         self.ranges = ranges(self.graph)
         self.read = {name for node in self.graph.nodes for name in node.inputs}
@@ -233,9 +297,14 @@ class Placer(Values):
 
     def run(self) -> Placed:
         """Place every node, then send the outputs out."""
-        self._require_products()
+        self._require_formed()
         self._edges()
         stacks = find_layers(self.graph)
+        self.begins = {
+            node.output
+            for layers in stacks
+            for node in self.graph.nodes[layers.start : layers.end : layers.period]
+        }
         self.stems = self._stems(stacks)
         self.owned = {stem: value for value, stem in self.stems.items()}
         self.buffers[SYNC] = Buffer(SYNC, DType.I32, 4)
@@ -266,18 +335,24 @@ class Placer(Values):
             loops = [run for run in loops if stays_alike(run, self.tasks, tasks)]
         buffers = tuple(self.buffers.values())
         self._require_heard()
-        weighed = (*self.weighed.values(),)
+        noted = (*self.noted.values(),)
         parts = (edge, buffers, tuple(tasks), tuple(loops))
         mesh = replace(self.mesh, spread=frozenset())
-        return Placed(self.graph.name, mesh, *parts, weighed=weighed)
+        return Placed(self.graph.name, mesh, *parts, noted=noted)
 
-    def _require_products(self) -> None:
-        """Refuse a wish for what is no product of the graph."""
-        products = [node for node in self.graph.nodes if isinstance(node.op, Contract)]
-        known = dict.fromkeys(name for node in products for name in _names(node))
+    def _require_formed(self) -> None:
+        """Find what each wish is for; refuse one for what has no form.
+
+        A node of ONNX may have become a product, a reduction and maps. Numbers of dimensions are
+        of maps; other words of the first of these that there is.
+        """
+        formed = [node for node in self.graph.nodes if isinstance(node.op, FORMED)]
         for wish in self.wishes:
-            if not wish.is_for(known):
-                raise unknown_product(wish.node, [*known])
+            meant = [type(node.op) for node in formed if wish.is_for(_names(node))]
+            if not meant:
+                raise without_form(wish.node, [name for node in formed for name in _names(node)])
+            numbers = any(label and label.isdecimal() for label in (wish.x, wish.y))
+            self.meant[wish] = Map if numbers else min(meant, key=FORMED.index)
 
     def _stems(self, stacks: Iterable[Layers]) -> dict[str, str]:
         """How the buffers of each value are called: the same on every mesh, loops or not."""
@@ -300,13 +375,15 @@ class Placer(Values):
             Gather: self._gather,
             Scatter: self._scatter,
         }
-        before = False
+        before = turned = False
         for node in nodes:
             self.origin = node.origin or (node.name,)
-            # A layer that was computed again turns to its derivative, as all of training does at
+            # A layer that is computed again turns to its derivative, as all of training does at
             # the loss: what was moved to compute it has room again.
-            if before and not computed_again(node.name):
+            turned = turned and node.output not in self.begins
+            if before and not turned and not computed_again(node.name):
                 self.forget_moved(computed_again)
+                turned = True
             before = computed_again(node.name)
             if self._is_of_edge(node):
                 self.outside[node.output] = self.outside[node.inputs[0]]
@@ -333,7 +410,12 @@ class Placer(Values):
     def _map(self, node: Node) -> None:
         assert isinstance(node.op, Map)
         extents = self._map_extents(node)
-        inputs = [self.bring(name, self._aligned(name, extents)) for name in node.inputs]
+        numbers = [str(place) for place in range(len(extents))]
+        spread = self._spread(node, split_of(numbers, extents))
+        extents = extents if spread is None else spread.out
+        inputs = [
+            self.bring(name, aligned(self.types[name].shape, extents)) for name in node.inputs
+        ]
         out = self.fresh(node.output, node.type.dtype, extents)
         place = temporaries(node.op.body, out.dtype)
         size = out.local_size * 4
@@ -355,8 +437,55 @@ class Placer(Values):
                 if found is not None:
                     return found.extents
                 moved = moved or name in self.lazy
+        resting = self._resting_map(node) if self.resident else None
+        if resting is not None:
+            return resting
         wanted = self.wanted(node.output) if moved else None
         return wanted or default_extents(node.type.shape, self.mesh)
+
+    def _resting(self, value: str) -> Extents | None:
+        """The layout in which a value is, or would be if it were made within each tile.
+
+        A step moves few words, and to move them takes longer than to sum them in either layout.
+        None if it has to be moved, or lies along no axis.
+        """
+        found, node = self.current(value), self.lazy.get(value)
+        extents = None if found is None else found.extents
+        if found is None and node is not None and isinstance(node.op, Move):
+            source = self._resting(node.inputs[0])
+            extents = None if source is None else after_steps(source, node.op.steps)
+        elif found is None and node is not None and isinstance(node.op, Concat):
+            extents = self._resting_parts(node, node.op.axis)
+        return extents if extents and any(extent.axis for extent in extents) else None
+
+    def _resting_parts(self, node: Node, axis: int) -> Extents | None:
+        """The layout of what is joined of parts that lie alike, whole along the join.
+
+        Constants that the edge has come as they are wanted.
+        """
+        joined = whole(node.type.shape[axis])
+        layouts: set[Extents] = set()
+        for name in node.inputs:
+            if self.stays.get(name) and name in self.outside and name not in self.homes:
+                continue
+            part = self._resting(name)
+            if part is None or part[axis].axis is not None:
+                return None
+            layouts.add((*part[:axis], joined, *part[axis + 1 :]))
+        return layouts.pop() if len(layouts) == 1 else None
+
+    def _resting_map(self, node: Node) -> Extents | None:
+        """The layout of a map in which one of its operands is, or would be."""
+        shape = node.type.shape
+        for name in node.inputs:
+            found = self._resting(name)
+            if found is None or len(found) != len(shape):
+                continue
+            pairs = zip(found, shape, strict=True)
+            extents = tuple(e if e.size == size else whole(size) for e, size in pairs)
+            if any(extent.axis for extent in extents):
+                return extents
+        return None
 
     def _cache_extents(self, node: Node) -> Extents:
         """The layout of a cache with something new in it: that of the first one of its shape.
@@ -365,17 +494,55 @@ class Placer(Values):
         """
         known = self.caches.get(node.type)
         if known is None:
-            known = self.wanted(node.output) or default_extents(node.type.shape, self.mesh)
+            known = self._around_new(node) or self.wanted(node.output)
+            known = known or default_extents(node.type.shape, self.mesh)
             self.caches[node.type] = known
         return known
 
+    def _around_new(self, node: Node) -> Extents | None:
+        """The layout of a cache in which what is new in it stays where it is.
+
+        Its dimension along one axis remains there, and the largest other one goes along the other
+        axis. None if what is new has to be moved anyway.
+        """
+        shape = node.type.shape
+        for name in node.inputs:
+            found = None if name in self.carried else self.current(name)
+            if found is None or len(found.shape) != len(shape):
+                continue
+            on = [i for i, extent in enumerate(found.extents) if extent.axis and shape[i] > 1]
+            rest = [i for i in range(len(shape)) if i not in on and found.shape[i] < shape[i]]
+            if len(on) != 1 or not rest or found.extents[on[0]].size != shape[on[0]]:
+                continue
+            axis = "x" if found.extents[on[0]].axis == "y" else "y"
+            extents = [whole(size) for size in shape]
+            extents[on[0]] = found.extents[on[0]]
+            longest = max(rest, key=lambda i: shape[i])
+            extents[longest] = block(shape[longest], axis, self.mesh)
+            return tuple(extents)
+        return None
+
     def wanted(self, value: str) -> Extents | None:
-        """The layout in which the first product behind maps and movement wants a value."""
+        """The layout in which the first product behind maps and movement wants a value.
+
+        Of a step's values, that in which it would be without movement comes first.
+        """
+        resting = self._resting(value) if self.resident and value in self.lazy else None
+        if resting is not None:
+            return resting
         for user in self.users(value):
             found = self._wanted_by(user, value)
             if found is not None and all(is_plain(extent) for extent in found):
                 return found
         return None
+
+    def joined(self, value: str, axis: int, extents: Extents) -> View:
+        """What is joined to other values; a step's constants come as the whole wants them."""
+        edge = value in self.outside and value not in self.homes
+        if not (self.resident and edge and extents[axis].axis is None):
+            return self.view(value)
+        size = self.types[value].shape[axis]
+        return self.bring(value, (*extents[:axis], whole(size), *extents[axis + 1 :]))
 
     def _wanted_by(self, user: Node, value: str) -> Extents | None:
         shape = self.types[value].shape
@@ -399,14 +566,6 @@ class Placer(Values):
         assert isinstance(user.op, Move)
         return before_steps(behind, shape, user.op.steps, self.mesh)
 
-    def _aligned(self, name: str, extents: Extents) -> Extents:
-        shape = self.types[name].shape
-        shift = len(extents) - len(shape)
-        return tuple(
-            extents[i + shift] if extents[i + shift].size == size else whole(size)
-            for i, size in enumerate(shape)
-        )
-
     def _reduce(self, node: Node) -> None:
         assert isinstance(node.op, Reduce)
         op, name = node.op, node.inputs[0]
@@ -424,8 +583,15 @@ class Placer(Values):
             )
             for entry, size in zip(op.index, shape, strict=True)
         )
-        split: dict[str, str] = {}
+        usual = self._window_split(op)
         if plain:
+            labels = [entry.terms[0][0] if entry.terms else "" for entry in op.index]
+            found = self.current(name)
+            held = default_extents(shape, self.mesh) if found is None else found.extents
+            usual = split_of(labels, held)
+        spread = self._spread(node, usual)
+        split: Split = {}
+        if plain and spread is None:
             value = self._evenly(name)
             if op.kind is Reduction.PROD:
                 kept = tuple(
@@ -437,7 +603,7 @@ class Placer(Values):
                 if extent.axis and entry.terms:
                     split[entry.terms[0][0]] = extent.axis
         else:
-            split = self._window_split(op)
+            split = usual if spread is None else dict(spread.split)
             extents = wanted_extents(op.index, shape, sizes, split, self.mesh)
             fill = float(neutral(op.kind, self.types[name].dtype))
             value = self.bring(name, extents, fill, reads_outside(op.index, shape, sizes))
@@ -621,24 +787,23 @@ class Placer(Values):
             if wish is not None and not allowed:
                 # What is asked of many nodes is asked of those that have such a form.
                 if not wish.many:
-                    raise self._no_form(wish, node.origin, choices)
+                    forms = [choice.form(room) for choice in choices]
+                    raise self._no_form(wish, node.origin, forms)
                 wish, allowed = None, choices
             self.forms[key] = _Weighing(tuple(choices), preferred(allowed, room), wish)
         return self.forms[key]
 
-    def _no_form(self, wish: Wish, nodes: Iterable[str], choices: Iterable[Choice]) -> UnknownForm:
+    def _no_form(self, wish: Wish, nodes: Iterable[str], forms: Iterable[Form]) -> UnknownForm:
         """What to say of a form that a node does not have."""
-        forms = [str(choice.form(self.fabric.sram_bytes)) for choice in choices]
         return UnknownForm(
             f"node '{named(nodes)}' has no form '{wish}' on {self.mesh.width}x{self.mesh.height} "
-            f"tiles: {'; '.join(dict.fromkeys(forms)) or 'it has none'}"
+            f"tiles: {'; '.join(dict.fromkeys(map(str, forms))) or 'it has none'}"
         )
 
     def _require_heard(self) -> None:
-        """Refuse a wish that no product could follow."""
-        heard = [item.wish for item in self.weighed.values()]
+        """Refuse a wish that no node could follow."""
         for wish in self.wishes:
-            if wish not in heard and wish.many:
+            if wish not in self.heard and wish.many:
                 raise UnknownForm(
                     f"no node '{wish.node}' has a form '{wish}' on "
                     f"{self.mesh.width}x{self.mesh.height} tiles"
@@ -648,21 +813,41 @@ class Placer(Values):
         """What is asked of the form of a node."""
         if not self.wishes:
             return None
-        return next((wish for wish in self.wishes if wish.is_for(_names(node))), None)
+        kind, names = type(node.op), _names(node)
+        return next(
+            (wish for wish in self.wishes if self.meant[wish] is kind and wish.is_for(names)), None
+        )
 
     def _note(self, node: Node, weighing: _Weighing) -> None:
-        """Keep how a node got its form, for those who ask."""
+        """Keep how a product got its form, for those who ask."""
+        if weighing.wish is not None:
+            self.heard.add(weighing.wish)
         room = self.fabric.sram_bytes
-        taken = weighing.taken
-        order = sorted(weighing.choices, key=lambda choice: rank(choice, room))
-        self.weighed[node.output] = Weighed(
-            self.origin,
-            node.output,
-            show_operation(node.op, node.inputs),
-            tuple(dict.fromkeys(choice.form(room) for choice in order)),
-            None if taken is None else taken.form(room),
-            weighing.wish,
-        )
+        self.noted[node.output] = partial(_weighed_product, node, self.origin, weighing, room)
+
+    def _spread(self, node: Node, usual: Split) -> Spread | None:
+        """The form of a map or reduction that is asked for; None where it is the usual one.
+
+        Raises:
+            UnknownForm: none of its forms is as it was asked for.
+        """
+        types = tuple(self.types[name] for name in node.inputs)
+        places = tuple(self._at(name) for name in node.inputs)
+        weighing = _Spreading(node, self.origin, types, places, self.cost, bool(self.turn), usual)
+        wish = self._wish(node)
+        if wish is None:
+            self.noted[node.output] = weighing.weighed
+            return None
+        allowed = [(spread, form) for spread, form in weighing.forms() if wish.suits(form)]
+        if not allowed:
+            if not wish.many:
+                raise self._no_form(wish, node.origin, [form for _, form in weighing.forms()])
+            self.noted[node.output] = weighing.weighed
+            return None
+        self.heard.add(wish)
+        spread, form = min(allowed, key=lambda item: (item[1].against, item[1].cycles))
+        self.noted[node.output] = partial(weighing.weighed, form, wish)
+        return spread
 
     def _near(self, node: Node, choice: Choice | None) -> Choice | None:
         """The choice with its outputs in the columns to which they are moved next, if they can be.
@@ -700,13 +885,18 @@ class Placer(Values):
         """Where an operand is when a form is chosen; None if it comes from the edge.
 
         In a training step what is only moved is taken to be where such a value is by default: it
-        comes from tiles, and not through the ports.
+        comes from tiles, and not through the ports. What a decoding step cuts or joins is where it
+        is before.
         """
         found = self.current(value)
-        if found is not None or not self.turn or value not in self.lazy:
+        if found is not None or value not in self.lazy:
             return found
         type_ = self.types[value]
-        return default_view(type_.shape, type_.dtype, self.mesh)
+        resting = self._resting(value) if self.resident else None
+        if resting is not None:
+            strides = dense_strides(resting, type_.dtype, storage_order(resting))
+            return View("", type_.dtype, resting, strides)
+        return default_view(type_.shape, type_.dtype, self.mesh) if self.turn else None
 
     def _staying(self, a: str, b: str, shown: bool) -> Staying | None:
         """Which operands of a product stay in SRAM from step to step, if weights do.

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from wsc.ir.check import check_graph
+from wsc.ir.check import broadcast, check_graph
 from wsc.ir.graph import (
     Arg,
     Expand,
@@ -138,25 +138,37 @@ def tidy(steps: tuple[MoveStep, ...]) -> tuple[MoveStep, ...]:
 def unspread(graph: Graph) -> Graph:
     """A map reads what was repeated along some of its dimensions as it was before.
 
-    It repeats such operands by itself; the derivative of a sum is nothing but that.
+    It repeats such operands by itself; the derivative of a sum is nothing but that. A map of
+    nothing else is done before its operand is repeated.
     """
     producers: dict[str, Node] = {}
     types = graph.types()
     nodes: list[Node] = []
+
+    def add(node: Node) -> None:
+        if node.output not in producers:
+            nodes.append(node)
+            producers[node.output] = node
+            types[node.output] = node.type
+
     for node in graph.nodes:
         if isinstance(node.op, Map):
             for place, name in enumerate(node.inputs):
                 before = producers.get(name)
                 narrow = None if before is None else _narrow(before, types)
-                if before is None or narrow is None or not _still_whole(node, place, types):
+                alone = len(node.inputs) == 1
+                if narrow is None or not (alone or _still_whole(node, place, types)):
                     continue
-                if narrow.output not in types:
-                    nodes.append(narrow)
-                    types[narrow.output] = narrow.type
+                add(narrow)
+                if alone:
+                    name, type_ = f"{node.output}.few", replace(node.type, shape=narrow.type.shape)
+                    few = Node(name, node.op, (narrow.output,), name, type_, node.origin)
+                    add(few)
+                    node = replace(node, op=Move((Expand(node.type.shape),)), inputs=(few.output,))
+                    break
                 inputs = (*node.inputs[:place], narrow.output, *node.inputs[place + 1 :])
                 node = replace(node, inputs=inputs)
-        producers[node.output] = node
-        nodes.append(node)
+        add(node)
     return drop_dead(graph.with_(nodes=tuple(nodes)))
 
 
@@ -177,9 +189,9 @@ def _narrow(node: Node, types: Mapping[str, Type]) -> Node | None:
 
 
 def _still_whole(node: Node, place: int, types: Mapping[str, Type]) -> bool:
-    """Whether the other operands of a map are as large as its result."""
-    shape = node.type.shape
-    return any(types[name].shape == shape for i, name in enumerate(node.inputs) if i != place)
+    """Whether the other operands of a map together are as large as its result."""
+    others = [types[name].shape for i, name in enumerate(node.inputs) if i != place]
+    return bool(others) and broadcast(others) == node.type.shape
 
 
 def literals(graph: Graph) -> Graph:

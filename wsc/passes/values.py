@@ -49,12 +49,11 @@ from wsc.layout import (
     storage_order,
 )
 from wsc.naming import weight_names
-from wsc.passes.views import as_view
+from wsc.passes.views import PARTS, as_view
 
 Extents = tuple[Extent, ...]
 Whole = tuple[str, tuple[MoveStep, ...], Extents]  # source, moved how, where it is
 Part = tuple[str, tuple[MoveStep, ...], int]  # source, moved how, the dimension that is cut
-PARTS = 4  # of one value, from which on it is worth while to bring it to its lines as a whole
 
 
 @dataclass(slots=True)
@@ -217,6 +216,11 @@ class Values:
     def wanted(self, value: str) -> Extents | None:
         """The layout in which a value that is only moved is wanted, if that is known."""
         raise NotImplementedError
+
+    def joined(self, value: str, axis: int, extents: Extents) -> View:
+        """A view of a part of a value with these extents, of which parts are joined at an axis."""
+        del axis, extents
+        return self.view(value)
 
     def bring(
         self, value: str, extents: Extents, fill: float | None = 0, outside: bool = False
@@ -384,7 +388,7 @@ class Values:
         before, met = 0, False
         # All sources first: once the tiles have met, the moves into ``out`` must follow one
         # another, or what they store early is counted by another move's wait.
-        sources = {name: self.view(name) for name in node.inputs}
+        sources = {name: self.joined(name, axis, extents) for name in node.inputs}
         for name in node.inputs:
             source = sources[name]
             size = self.types[name].shape[axis]

@@ -9,6 +9,8 @@ from wsc.ir.regroup import groups, single, turned
 from wsc.isa.program import Extent
 from wsc.layout import Mesh, View, block, whole
 
+PARTS = 4  # of one value, from which on it is worth while to bring it to its lines as a whole
+
 
 def as_view(view: View, steps: tuple[MoveStep, ...]) -> View | None:
     """The view after the steps, or None if elements must move.
@@ -49,6 +51,41 @@ def _reshaped(view: View, shape: tuple[int, ...]) -> View | None:
     )
 
 
+def after_steps(
+    extents: tuple[Extent, ...], steps: tuple[MoveStep, ...]
+) -> tuple[Extent, ...] | None:
+    """The layout to which the steps lead from these extents in each tile; None if elements move.
+
+    What is cut, or joined, is whole in each tile before and behind.
+    """
+    for step in steps:
+        if isinstance(step, Transpose):
+            extents = tuple(extents[i] for i in step.perm)
+            continue
+        shape = tuple(extent.size for extent in extents)
+        if isinstance(step, Slice):
+            cut = zip(step.sizes, step.steps, shape, strict=True)
+            same = [size == old and by == 1 for size, by, old in cut]
+            new, found = step.sizes, {i: i for i, kept in enumerate(same) if kept}
+        elif isinstance(step, Reshape) and 0 not in shape:
+            new, pairs = (
+                step.shape,
+                [single(g, shape, step.shape) for g in groups(shape, step.shape)],
+            )
+            found = {pair[1]: pair[0] for pair in pairs if pair is not None}
+        elif isinstance(step, Expand):
+            new, more = step.shape, len(step.shape) - len(shape)
+            found = {i + more: i for i, size in enumerate(shape) if new[i + more] == size}
+        else:
+            return None
+        if any(e.axis for i, e in enumerate(extents) if i not in found.values()):
+            return None
+        extents = tuple(
+            extents[found[i]] if i in found else whole(size) for i, size in enumerate(new)
+        )
+    return extents
+
+
 def before_steps(
     extents: tuple[Extent, ...], shape: tuple[int, ...], steps: tuple[MoveStep, ...], mesh: Mesh
 ) -> tuple[Extent, ...] | None:
@@ -85,7 +122,7 @@ def _before(
         cut = [i for i, size in enumerate(old) if step.sizes[i] != size]
         if any(extents[i].axis for i in cut):
             return None
-        alone = len(free) == len(cut) == 1 and step.sizes[cut[0]] * 4 <= old[cut[0]]
+        alone = len(free) == len(cut) == 1 and step.sizes[cut[0]] * (PARTS - 1) < old[cut[0]]
         return tuple(
             extent if i not in cut else block(size, free[0], mesh) if alone else whole(size)
             for i, (extent, size) in enumerate(zip(extents, old, strict=True))

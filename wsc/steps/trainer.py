@@ -37,6 +37,7 @@ from wsc.store.weights import MARK
 from wsc.training.losses import parse_loss
 from wsc.training.own import OWN, require_alone
 from wsc.training.recompute import require_choice
+from wsc.training.runs import AUTO, in_fewest_runs, require_runs
 from wsc.training.step import LOSS, SCALE, parse_optimizer
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class Trainer(Shown):
     engine: str = "values"
     schedule: tuple[float, ...] = ()
     clip: float = 0.0
-    over: int = 1
+    over: int | str = 1
     batch: int | None = None
     wafers: Wafers | None = None
     program: Program | None = None
@@ -267,13 +268,42 @@ class Trainer(Shown):
             listed = ", ".join(f"'{shortened(name)}' {count}" for name, count in lengths.items())
             raise InputError(f"the arrays of a batch differ in their number of samples: {listed}")
         count = next(iter(lengths.values()))
-        if not count or count % self.over:
-            raise InputError(f"{count} samples cannot be shared out to {self.over} runs")
-        size = count // self.over
-        return [
-            {name: array[part * size : (part + 1) * size] for name, array in arrays.items()}
-            for part in range(self.over)
-        ]
+        if count and self.over == AUTO:
+            self._choose_runs(count, arrays)
+        runs = self._runs
+        if not count or count % runs:
+            raise InputError(f"{count} samples cannot be shared out to {runs} runs")
+        return [_part(arrays, count // runs, number) for number in range(runs)]
+
+    @property
+    def _runs(self) -> int:
+        """Runs of a step, once they are chosen; one where nothing says how many samples it has."""
+        return self.over if isinstance(self.over, int) else 1
+
+    def _choose_runs(self, count: int, arrays: Mapping[str, np.ndarray]) -> None:
+        """Compile the step in as few runs as there is room in.
+
+        count: samples of a step. arrays: these samples; none where there are none yet.
+        """
+
+        def compiled(runs: int) -> Program:
+            return self._compiled(_part(arrays, count // runs, 0), count // runs, runs)
+
+        wafers = 1 if self.wafers is None else self.wafers.count
+        self.program, self.over, note = in_fewest_runs(count, compiled, wafers)
+        self.program.notes = (note, *self.program.notes)
+        self.batch = count // self.over
+
+    def _compiled(
+        self, part: Mapping[str, np.ndarray] | None, batch: int | None, runs: int
+    ) -> Program:
+        """The program of a run. part: its arrays, where they are known. batch: its samples."""
+        options = dict(self.options)
+        if part:
+            options["shapes"] = {name: array.shape for name, array in part.items()}
+        if batch is not None:
+            options["batch"] = batch
+        return compile_step(self.model, **options, clip=self.clip, over=runs)
 
     # --- the program ------------------------------------------------------------
 
@@ -285,14 +315,12 @@ class Trainer(Shown):
         """The loaded program; it is compiled for the shapes of the first batch."""
         if self._image is not None:
             return self._image
+        if self.program is None and self.over == AUTO and self.batch is not None:
+            self._choose_runs(self.batch, {})
         if self.program is None:
-            options = dict(self.options)
             if part is not None:
                 self.batch = len(next(iter(part.values())))
-                options["shapes"] = {name: array.shape for name, array in part.items()}
-            if self.batch is not None:
-                options["batch"] = self.batch
-            self.program = compile_step(self.model, **options, clip=self.clip, over=self.over)
+            self.program = self._compiled(part, self.batch, self._runs)
         assembly = self.program.assembly
         require_step(assembly)
         self._folder = tempfile.TemporaryDirectory(prefix="wsc-")
@@ -395,6 +423,11 @@ class Trainer(Shown):
         return with_weights(self.model, self.weights)
 
 
+def _part(arrays: Mapping[str, np.ndarray], size: int, number: int) -> dict[str, np.ndarray]:
+    """The samples of one run."""
+    return {name: array[number * size : (number + 1) * size] for name, array in arrays.items()}
+
+
 def require_step(assembly: Any) -> None:
     """Raise CompileError for a program whose outputs are not a loss and gradients."""
     taken = {update.gradient for update in assembly.updates}
@@ -418,7 +451,7 @@ def train(
     groups: Sequence[str] = (),
     engine: str = "values",
     clip: float = 0.0,
-    over: int = 1,
+    over: int | str = 1,
     schedule: Sequence[float] = (),
     batch: int | None = None,
     wafers: int = 1,
@@ -434,8 +467,9 @@ def train(
     ``training_info`` describes, with the loss ``output``. groups: ``PATTERN:NUMBERS`` for weights
     that have others, as in ``*.bias:weight_decay=0``. trainable: patterns of names of
     initializers; none: all of them. clip: the norm of all gradients is at most this; 0: as it
-    is. over: runs whose gradients make a step. schedule: by what the rate of each step is
-    multiplied. batch: samples of a run, where the program is wanted before the first batch.
+    is. over: runs whose gradients make a step; ``auto``: as few as its samples have room in.
+    schedule: by what the rate of each step is multiplied. batch: samples of a run (with ``auto``
+    of a step), where the program is wanted before the first batch.
     wafers: how many do the runs of a step at the same time; over is a multiple of it. cluster:
     address of a Dask scheduler whose workers they are; without, they are processes here.
     recompute: ``none`` keeps all activations for the backward pass, ``layers`` computes those of
@@ -446,8 +480,7 @@ def train(
     """
     if not 0.0 <= clip < float("inf"):
         raise CompileError(f"clip is a norm above 0, not {clip}")
-    if over < 1:
-        raise CompileError(f"gradients are added over 1 run or more, not {over}")
+    require_runs(over)
     numbers = tuple(float(number) for number in schedule)
     if any(not 0.0 <= number < float("inf") for number in numbers):
         raise CompileError("a schedule is made of numbers of 0 or more")
@@ -475,6 +508,7 @@ def train(
         "trainable": tuple(trainable),
         "recompute": recompute,
     }
-    require_shares(wafers, over)
+    if isinstance(over, int):
+        require_shares(wafers, over)
     several = Wafers(wafers, cluster) if wafers > 1 or cluster else None
     return Trainer(model, options, engine, numbers, float(clip), over, batch, several)

@@ -39,7 +39,7 @@ def require_alone(
     trainable: Sequence[str] = (),
     precision: str = "f32",
     clip: float = 0.0,
-    over: int = 1,
+    over: int | str = 1,
     schedule: Sequence[float] = (),
 ) -> None:
     """Raise CompileError for an option that a model's own training step has no place for."""
@@ -53,7 +53,7 @@ def require_alone(
         asked("--trainable", "trainable"): trainable,
         asked("--clip", "clip"): clip,
         asked("--schedule", "schedule"): schedule,
-        asked("--accumulate", "over"): over > 1,
+        asked("--accumulate", "over"): over != 1,
     }
     for name, value in given.items():
         if value:

@@ -23,6 +23,7 @@ from wsc.isa.types import DType
 from wsc.isa.updates import BY_NAME, RULES
 from wsc.passes.differentiate import GRADIENT, Differentiate
 from wsc.passes.groups import Groups
+from wsc.passes.late import Late
 from wsc.passes.layers import find_layers
 from wsc.passes.simplify import unspread
 from wsc.passes.stage import run
@@ -159,7 +160,8 @@ class Step:
         """The step that keeps of each layer what it hands on, and computes the rest again."""
         assert self.differentiate is not None
         again = replace(self.differentiate, recompute=True)
-        return replace(self, graph=_with_gradients(again, self.forward), differentiate=again)
+        graph = run(Late(), _with_gradients(again, self.forward))
+        return replace(self, graph=graph, differentiate=again)
 
     def finish(self, compiled: Compiled) -> Compiled:
         """The compiled step with its updates and their state."""

@@ -94,15 +94,17 @@ def mac_rate(fabric: Fabric, dtype: DType) -> float:
     return fabric.timing[Timing.MULTIPLY_ACCUMULATE].peak(dtype)
 
 
-def edge_bound(each: Traffics, fabric: Fabric, transfers: Sequence[Transfer]) -> tuple[int, int]:
-    """(link, I/O) cycles that these transfers need at least."""
+def edge_needs(
+    each: Traffics, fabric: Fabric, transfers: Sequence[Transfer]
+) -> tuple[int, int, dict[Direction, int]]:
+    """(link, I/O) cycles that these transfers need at least, and their bytes each way."""
     ports: dict[tuple[str, Side, Direction], np.ndarray] = {}
     for transfer in transfers:
         key = (transfer.region, transfer.side, transfer.direction)
         ports[key] = ports.get(key, 0) + each.of(transfer).ports
-    total = edge_bytes(each, transfers)
+    moved = edge_bytes(each, transfers)
     link = max((int(array.max(initial=0)) for array in ports.values()), default=0)
-    return link, -(-max(total.values()) // fabric.io_bytes_per_cycle)
+    return link, -(-max(moved.values()) // fabric.io_bytes_per_cycle), moved
 
 
 def kernel_rows(
@@ -119,6 +121,7 @@ def kernel_rows(
         known = None if prediction is None or call is None else prediction.calls[number].added
         own = [played[place] for place in streams.get(number, ())]
         name = call.procedure if call is not None else item.statement.text
+        bound, moved = _bound(each, fabric, item.macs, own)
         rows.append(
             KernelRow(
                 number=len(rows),
@@ -133,9 +136,9 @@ def kernel_rows(
                 added=item.added,
                 predicted=known,
                 cycles=item.spent,
-                bound=_bound(each, fabric, item.macs, own),
+                bound=bound,
                 call=None if call is None else number,
-                moved=edge_bytes(each, own),
+                moved=moved,
             )
         )
     return rows
@@ -201,19 +204,23 @@ def estimated_rows(program: Program, fabric: Fabric, prediction: Prediction) -> 
                 item.start,
                 item.added,
                 item.macs,
-                _bound(each, fabric, item.macs, own),
-                edge_bytes(each, own),
+                *_bound(each, fabric, item.macs, own),
             )
         )
     return rows
 
 
-def _bound(each: Traffics, fabric: Fabric, macs: int, transfers: Sequence[Transfer]) -> Bound:
-    """What the resources need at least for so many multiply-accumulates and these transfers."""
+def _bound(
+    each: Traffics, fabric: Fabric, macs: int, transfers: Sequence[Transfer]
+) -> tuple[Bound, dict[Direction, int]]:
+    """What the resources need at least for so many multiply-accumulates and these transfers.
+
+    And the bytes that the transfers move each way.
+    """
     program = each.program
-    link, io = edge_bound(each, fabric, transfers)
+    link, io, moved = edge_needs(each, fabric, transfers)
     rate = mac_rate(fabric, program.precision) * program.width * program.height
-    return Bound(round(macs / rate), link, io)
+    return Bound(round(macs / rate), link, io), moved
 
 
 def _matched(

@@ -1,0 +1,54 @@
+"""In how many runs a step is done: as few as its samples find room in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from wsc.errors import CompileError, DoesNotFit, shortened
+from wsc.isa.asked import asked
+
+AUTO = "auto"
+
+_Compiled = TypeVar("_Compiled")
+
+
+def require_runs(over: int | str) -> None:
+    """Raise CompileError for what is no number of runs, nor ``auto``."""
+    if over != AUTO and (isinstance(over, str) or over < 1):
+        name = asked("--accumulate", "over")
+        raise CompileError(
+            f"{name} is a number of runs from 1 on, or auto, not {shortened(str(over))}"
+        )
+
+
+def in_fewest_runs(
+    samples: int, compile_runs: Callable[[int], _Compiled], wafers: int = 1
+) -> tuple[_Compiled, int, str]:
+    """A step in as few runs as it has room in: what was compiled, their number, a note on it.
+
+    Each run streams all weights once more, and sends out all gradients, so fewer take less time.
+
+    samples: of the step. compile_runs: compiles one of so many runs. wafers: that share them out.
+
+    Raises:
+        DoesNotFit: one sample a run does not fit.
+        CompileError: the samples cannot be shared out to the wafers.
+    """
+    if samples < 1 or samples % wafers:
+        raise CompileError(f"{samples} samples cannot be shared out to {wafers} wafers")
+    tried: list[str] = []
+    for runs in range(wafers, samples + 1, wafers):
+        if samples % runs:
+            continue
+        try:
+            found = compile_runs(runs)
+        except DoesNotFit:
+            if runs == samples:
+                raise
+            tried.append(str(samples // runs))
+            continue
+        why = f"; {', '.join(tried)} at a time do not fit" if tried else ""
+        each = "1 run" if runs == 1 else f"{runs} runs"
+        return found, runs, f"{samples} samples of a step in {each} of {samples // runs}{why}"
+    raise AssertionError("one sample a run is the last to be tried")
