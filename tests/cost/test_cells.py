@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,8 @@ from wsc.cost.network import Patterns
 from wsc.cost.tiles import Axis, sample
 
 DEPTH, RAMP = 4, 2
+Turns = list[tuple[np.ndarray, np.ndarray]]
+Pattern = Callable[[int, int], Turns]
 
 
 def whole(size: int) -> Axis:
@@ -21,8 +24,8 @@ def whole(size: int) -> Axis:
     return sample(size, most=size)
 
 
-def sent(width: int, height: int, turns: list[tuple[np.ndarray, np.ndarray]], words: int) -> Sample:
-    """Each tile sends a message in each turn, to the tile that the turn names for it; -1 for none."""
+def sent(width: int, height: int, turns: Turns, words: int) -> Sample:
+    """In each turn each tile sends a message to the tile that the turn names; -1 for none."""
     row, column = (grid.ravel() for grid in np.mgrid[:height, :width])
     batches: list[Messages] = []
     for number, (to_x, to_y) in enumerate(turns):
@@ -92,24 +95,24 @@ def test_single_tiles_are_followed_as_on_small_meshes() -> None:
         assert np.array_equal(ours, known)
 
 
-def transposed(width: int, height: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def transposed(width: int, height: int) -> Turns:
     y, x = np.mgrid[:height, :width]
     return [(np.where(x < height, y, -1), np.where(y < width, x, -1))]
 
 
-def gathered(width: int, height: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def gathered(width: int, height: int) -> Turns:
     """All of a row to the tile in its middle."""
     y, _ = np.mgrid[:height, :width]
     return [(np.full_like(y, width // 2), y)] * 2
 
 
-def by_heads(width: int, height: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def by_heads(width: int, height: int) -> Turns:
     """Features of a head to the first columns, rows to the middle one: neighbours go far apart."""
     y, x = np.mgrid[:height, :width]
     return [((4 * x + turn) % min(24, width), np.full_like(y, height // 2)) for turn in range(4)]
 
 
-def closer(width: int, height: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def closer(width: int, height: int) -> Turns:
     """Rows come together in the north."""
     y, x = np.mgrid[:height, :width]
     return [(x, (2 * y + turn) // 3) for turn in range(3)]
@@ -118,9 +121,8 @@ def closer(width: int, height: int) -> list[tuple[np.ndarray, np.ndarray]]:
 @pytest.mark.parametrize("pattern", [transposed, gathered, by_heads, closer])
 @pytest.mark.parametrize(("width", "height"), [(32, 32), (48, 20), (20, 48)])
 def test_cells_take_about_as_long_as_single_tiles(
-    pattern: object, width: int, height: int, monkeypatch: pytest.MonkeyPatch
+    pattern: Pattern, width: int, height: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert callable(pattern)
     messages = sent(width, height, pattern(width, height), 10)
     single = arrived(messages, width, height)
     monkeypatch.setattr(cells, "SINGLE", 0)
@@ -149,7 +151,8 @@ def test_an_axis_is_cut_into_a_few_cells(size: int, ends: tuple[int, ...]) -> No
     cut = Cells.cut(size, 24, (places, places))
     assert cut.count <= 24
     assert cut.tiles.sum() == size
-    assert (np.diff(cut.of) >= 0).all() and len(cut.of) == size
+    assert (np.diff(cut.of) >= 0).all()
+    assert len(cut.of) == size
 
 
 def test_followed_messages_are_bounded() -> None:
@@ -158,4 +161,4 @@ def test_followed_messages_are_bounded() -> None:
     turns = [tuple(random.integers(0, size, (size, size)) for _ in "xy") for _ in range(4)]
     messages = sent(size, size, [(to_x, to_y) for to_x, to_y in turns], 5)
     most = 60_000
-    assert cells._flows(messages, size, size, most).stages <= most
+    assert cells.flows_of(messages, size, size, most).stages <= most

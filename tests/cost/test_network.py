@@ -9,7 +9,7 @@ import pytest
 
 from wsc.cost.messages import Messages
 from wsc.cost.network import Patterns, followed, simulate
-from wsc.cost.tiles import Axis, sample
+from wsc.cost.tiles import sample
 
 DEPTH, RAMP, LENGTH = 4, 2, 4
 

@@ -24,15 +24,15 @@ def test_all_that_walking_tiles_send_is_found(mesh: str, monkeypatch: pytest.Mon
     model, _ = single("Transpose", [(13, 3, 8)], perm=[2, 1, 0])()
     program = build(model, mesh)
     found: list[tuple[Sample, Sample]] = []
-    arrived = threads.Threads._arrived
+    arrived = threads.Threads.arrived
 
     def compare(walk: threads.Threads, lanes: threads.Lanes) -> None:
         if walk.messages:
             walked = threads.of_batches(walk.messages, walk.x, walk.y)
-            found.append((walked, walk._on_their_way()))
+            found.append((walked, walk.on_their_way()))
         arrived(walk, lanes)
 
-    monkeypatch.setattr(threads.Threads, "_arrived", compare)
+    monkeypatch.setattr(threads.Threads, "arrived", compare)
     Walk(program.assembly, program.fabric).run()
     assert found
     for walked, known in found:
@@ -50,7 +50,8 @@ def test_a_part_stands_for_the_whole_axis(size: int, most: int) -> None:
     part = Part.of(size, most)
     assert len(part.places) == min(size, most)
     assert (np.diff(part.places) > 0).all()
-    assert part.weight.sum() == size and part.places[-1] < size
+    assert part.weight.sum() == size
+    assert part.places[-1] < size
 
 
 @pytest.mark.parametrize("turns", [1, 30, 10_000])

@@ -133,7 +133,7 @@ class Moves:
         Returns:
             Two times cycles, [rows, columns] of sampled tiles; 0 where there is none.
         """
-        flows = _flows(sent, x.size, y.size, STAGES if self.budget > 0 else FEW)
+        flows = flows_of(sent, x.size, y.size, STAGES if self.budget > 0 else FEW)
         self.budget -= flows.stages
         grid = Grid(flows.x.tiles, flows.y.tiles)
         came, ends = follow(_sends(flows, sent), grid, depth, ramp, hop, compiled=True)
@@ -142,13 +142,14 @@ class Moves:
         return came.reshape(shape)[at], ends.reshape(shape)[at]
 
 
-def _flows(sent: Sample, width: int, height: int, most: int) -> Flows:
+def flows_of(sent: Sample, width: int, height: int, most: int) -> Flows:
     """The messages of the finest grid, of single tiles if it can be, that pass so many routers."""
     turns = int(sent.turn[-1]) + 1
     far = np.abs(sent.to_x - sent.x) + np.abs(sent.to_y - sent.y) + 1
     single = sent.wide.max() == 1 and sent.high.max() == 1
     if single and far.sum() <= SINGLE * most:
         return Flows.between(Cells.single(width), Cells.single(height), sent, turns)
+    found = Flows.between(Cells.cut(width, 1, ()), Cells.cut(height, 1, ()), sent, 1)
     for side in SIDES:
         # A short axis leaves its share to the other one.
         rows = min(height, side)
@@ -208,8 +209,8 @@ def _sends(flows: Flows, sent: Sample) -> Sends:
 def _within(axis: Cells, begins: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How far ways go along an axis within the cell of their ends, and how much of it they hold.
 
-    What goes a single tile on has its links for itself. Behind a few others it has next to no turns, so
-    that all of a cell go one after the other.
+    What goes a single tile on has its links for itself. Behind a few others it has next to no
+    turns, so that all of a cell go one after the other.
     """
     edges = np.concatenate([[0], np.cumsum(axis.tiles)]).astype(np.int64)
     cell = axis.of[ends]

@@ -90,7 +90,8 @@ def of_batches(batches: list[Messages], x: Axis, y: Axis) -> Sample:
 def of_all(sent: list[Sent], sampled: Sample, across: Part, down: Part, x: Axis, y: Axis) -> Sample:
     """What the tiles in the columns ``across`` and the rows ``down`` send.
 
-    sampled: what is sent by those of which times are known: others send at the time of the nearest of these.
+    sampled: what is sent by those of which times are known: others send at the time of the nearest
+    of these.
     """
     width, height = len(across.places), len(down.places)
     shape = height, width

@@ -1,9 +1,9 @@
 """What tiles send in a call, found by their arithmetic alone, for many more tiles than are walked.
 
-To whom a tile sends follows from its coordinates, and neighbours may send to tiles far apart: the heads
-that a column's features belong to are counted modulo their size. A few sampled tiles say little about
-the links that all of them share. But to find what is sent takes registers only: no time, no
-stream, no memory. So this part of a call is gone through for a finer sample.
+To whom a tile sends follows from its coordinates, and neighbours may send to tiles far apart: the
+places of a column's features in their heads are counted modulo a head's size. A few sampled tiles
+say little about the links that all of them share. But to find what is sent takes registers only: no
+time, no stream, no memory. So this part of a call is gone through for a finer sample.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ Frame = dict[str, Any]
 class Sent:
     """What one instruction sends at one time: for each tile, or the same for several.
 
-    op: the instruction. sends: whether a tile does. to_x, to_y: its target. messages: how many of them.
-    words: elements of each.
+    op: the instruction. sends: whether a tile does. to_x, to_y: its target. messages: how many of
+    them. words: elements of each.
     """
 
     op: Op
@@ -55,8 +55,8 @@ class Part:
     def of(size: int, most: int) -> Part:
         """All coordinates of an axis, or one in each of ``most`` stretches.
 
-        Where in its stretch differs from one to the next, so that what recurs along the axis is met as often
-        as it is there.
+        Where in its stretch differs from one to the next, so that what recurs along the axis is met
+        as often as it is there.
         """
         ends = np.arange(min(most, size) + 1) * size // min(most, size)
         weight = np.diff(ends)
@@ -222,7 +222,10 @@ class Senders:
 
 @dataclass(slots=True)
 class Source:
-    """A call that sends. frame: the caller's registers. over: instructions whose messages have come."""
+    """A call that sends.
+
+    frame: the caller's registers. over: instructions whose messages have come.
+    """
 
     call: Call
     frame: Frame
@@ -232,8 +235,8 @@ class Source:
 class Sources:
     """Calls whose messages are on their way.
 
-    A tile waits for all that has been sent before. What was sent in calls for which that is not known (they
-    are in a branch, or their arguments are from memory) is not told.
+    A tile waits for all that has been sent before. What was sent in calls for which that is not
+    known (they are in a branch, or their arguments are from memory) is not told.
     """
 
     def __init__(self, senders: Senders) -> None:
@@ -244,7 +247,11 @@ class Sources:
         self._formulas: dict[str, Expr] = {}
 
     def enter(self, call: Call, frame: Frame, whole: bool) -> bool:
-        """Tiles come to a call, all of them if ``whole``. Whether it is one that sends, in no other."""
+        """Tiles come to a call, all of them if ``whole``.
+
+        Returns:
+            Whether it is a call that sends, within no other.
+        """
         if self._inside or not self._senders.some(call.procedure):
             return False
         used = self._senders.arguments(call)
@@ -255,7 +262,10 @@ class Sources:
         return True
 
     def computed(self, op: Op, frame: Frame, whole: bool) -> None:
-        """A register of main gets another value, in all tiles if ``whole``; the frame has those before."""
+        """A register of main gets another value, in all tiles if ``whole``.
+
+        frame: the values before.
+        """
         assert op.register is not None
         operands = [item.value for item in op.operands if isinstance(item, Scalar)]
         used = {name for operand in operands for name in names(operand)} & frame.keys()
@@ -270,7 +280,7 @@ class Sources:
             self._formulas[op.register] = binary(OPERATORS[op.name], *operands)
 
     def _known(self, name: str, value: Any) -> Any:
-        """A register's value, or its formula in coordinates where the value differs between tiles."""
+        """A register's value, or its formula in coordinates where it differs between tiles."""
         return self._formulas.get(name, value) if isinstance(value, np.ndarray) else value
 
     def leave(self) -> None:

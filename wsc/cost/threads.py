@@ -521,7 +521,7 @@ class Threads:
     def _wait(self, op: Op, frame: Frame, lanes: Lanes) -> Steps:
         assert op.semaphore is not None
         if op.semaphore in self.network:
-            self._arrived(lanes)
+            self.arrived(lanes)
         else:
             count = self._code(op.operands[0].value)(frame)  # type: ignore[union-attr]
             if isinstance(count, np.ndarray):
@@ -601,7 +601,8 @@ class Threads:
         far = np.abs(to_x - self.x.places[columns]) + np.abs(to_y - self.y.places[rows])
         self.tally.hops += float((weight * sent * far).sum())
 
-    def _arrived(self, lanes: Lanes) -> None:
+    def arrived(self, lanes: Lanes) -> None:
+        """Tiles wait for all messages that are on their way."""
         fabric = self.fabric
         depth, ramp, hop = fabric.dynamic_places, fabric.ramp_latency, fabric.hop_cycles
         if not self.messages:
@@ -609,15 +610,13 @@ class Threads:
         elif self.x.complete and self.y.complete:
             came, ends = self._known.times(self.messages, self.x, self.y, depth, ramp, hop)
         else:
-            came, ends = self._moves.arrivals(
-                self._on_their_way(), self.x, self.y, depth, ramp, hop
-            )
+            came, ends = self._moves.arrivals(self.on_their_way(), self.x, self.y, depth, ramp, hop)
         self.time = np.maximum(self.time, ends)
         self.sources.wait()
         self.messages = []
         np.copyto(self.time, np.maximum(self.time, came), where=lanes.mask)
 
-    def _on_their_way(self) -> Sample:
+    def on_their_way(self) -> Sample:
         """Messages that nobody has waited for, of many more tiles than walk, where that can be."""
         sampled = of_batches(self.messages, self.x, self.y)
         across, down = places(self.x.size, self.y.size, len(self.messages))

@@ -6,10 +6,11 @@ on the way and hold the links there; messages behind it in a buffer wait too. Of
 want an output in the cycle in which it is free, the next one round robin gets it. So a message
 takes a few steps for each router, whatever its length.
 
-On a large mesh a router of the grid stands for a cell of tiles, and a message for all those from one
-cell to another. On the links along x, those along y and at their targets these are spread over
-more or fewer lines, so a message has a time of its own for each. Behind a cell's many routers, a message from
-before them has next to none of the turns, since each router gives half of them to those that enter there.
+On a large mesh a router of the grid stands for a cell of tiles, and a message for all those from
+one cell to another. On the links along x, those along y and at their targets these are spread over
+more or fewer lines, so a message has a time of its own for each. Behind a cell's many routers, a
+message from before them has next to none of the turns, since each router gives half of them to
+those that enter there.
 
 The code is that of Python for few messages, and compiled by Numba for many.
 """
@@ -41,11 +42,12 @@ class Sends:
     """Messages in the order in which their senders send them.
 
     begin: for each router its first message; one more entry for the end. target: routers.
-    cycles: [5, messages], those that each takes to pass a link along x, one along y, what it passes
-    along x and along y within the cell of its target, and into that. shares: [5, messages], the part of each
-    of these that it takes. inside: [2, messages], whether it goes along x and along y within that cell: 1 towards
-    larger coordinates, -1 towards smaller ones, 0 not at all. first, last: the cycles in which the first and the last of its wavelets would leave the
-    core if it never waited.
+    cycles: [5, messages], those that each takes to pass a link along x, what it passes along x
+    within the cell of its target, a link along y, what it passes along y within that cell, and to its
+    target. shares: [5, messages], the part of each of these that it takes. inside: [2, messages],
+    whether it goes along x and along y within that cell: 1 towards larger coordinates, -1 towards
+    smaller ones, 0 not at all. first, last: the cycles in which the first and the last of its
+    wavelets would leave the core if it never waited.
     """
 
     begin: np.ndarray
@@ -83,7 +85,7 @@ class Grid:
         return Grid(np.ones(width), np.ones(height))
 
     def lengths(self) -> np.ndarray:
-        """Tiles behind each other from a router to the one beyond each output, by 5 * router + output."""
+        """Tiles from a router to the one beyond each output, by 5 * router + output."""
         found = np.ones((len(self.rows), len(self.columns), 5))
         found[:, :, (0, 2)] = self.rows[:, None, None]
         found[:, :, (1, 3)] = self.columns[None, :, None]
@@ -95,13 +97,13 @@ def follow(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Follow messages on a grid until all are there.
 
-    depth: wavelets of an input buffer of a tile. ramp: cycles from a core into its router. hop: those from a
-    router of a tile to the next one, less than one where a message stands for several. compiled: by Numba,
-    which is worth while for many messages.
+    depth: wavelets of an input buffer of a tile. ramp: cycles from a core into its router. hop:
+    those from a router of a tile to the next one, less than one where a message stands for several.
+    compiled: by Numba, which is worth while for many messages.
 
     Returns:
-        For each router the cycle after that in which its last wavelet has arrived, and the one after
-        its own last one was off; zero where there is none.
+        For each router the cycle after that in which its last wavelet has arrived, and the one
+        after its own last one was off; zero where there is none.
     """
     width, height = len(grid.columns), len(grid.rows)
     count, tiles = len(sends.target), width * height
@@ -158,7 +160,7 @@ def _ways(
     """
     x, y = source % width, source // width
     to_x, to_y = target % width, target // width
-    # Along each axis it may use the output of its last router once more, for what is within the cell.
+    # Along each axis it may use an output of its last router, for what it passes within the cell.
     counts = np.stack(
         [np.abs(to_x - x), inside[0] != 0, np.abs(to_y - y), inside[1] != 0, np.ones(len(x), int)]
     ).astype(np.int64)
@@ -170,7 +172,9 @@ def _ways(
         return np.repeat(values, lengths)
 
     stage = np.arange(int(lengths.sum())) - each(starts)
-    kinds = sum((stage >= each(end)).astype(np.int64) for end in ends[:-1])
+    kinds = np.zeros(len(stage), np.int64)
+    for end in ends[:-1]:
+        kinds += stage >= each(end)
     sign_x, sign_y = np.sign(to_x - x), np.sign(to_y - y)
     here_x = np.where(kinds == ACROSS, each(x) + stage * each(sign_x), each(to_x))
     here_y = np.where(kinds < DOWN, each(y), each(to_y))
@@ -229,14 +233,15 @@ def _run(
 ) -> None:
     """Take events in the order of their cycles until all is quiet.
 
-    Of each output: room, wavelets for which there is place up to the next one; far, cycles to there;
-    before_others, messages that enter here for each that goes straight on; held, whether a message
-    passes; served, the input served last; waiting, the message at the head of each input that wants
-    it; still, the wavelets of messages in the buffer behind it that wait for the next output; back,
-    the last message in that buffer, as its place in ``behind``; turns, messages that have entered
-    while another waits to go straight on. Of each message: cycles, three as in ``Sends``; came, when its header is in its buffer; stage, the output that it
-    goes for; released, how many it has left. Of each stage of its way: behind, the next message in
-    the buffer there; need, when its last wavelet passes, as far as known.
+    Of each output: room, wavelets for which there is place up to the next one; far, cycles to
+    there; before_others, messages that enter here for each that goes straight on; held, whether a
+    message passes; served, the input served last; waiting, the message at the head of each input
+    that wants it; still, the wavelets of messages in the buffer behind it that wait for the next
+    output; back, the last message in that buffer, as its place in ``behind``; turns, messages that
+    have entered while another waits to go straight on. Of each message: cycles, shares, five as in
+    ``Sends``; came, when its header is in its buffer; stage, the output that it goes for; released,
+    how many it has left. Of each stage of its way: kinds, which of the five it is; behind, the next
+    message in the buffer there; need, when its last wavelet passes, as far as known.
     """
     # An event: its cycle, whether an output is looked at, a running number, what, the message.
     # Who asks in a cycle, and what is left in it, comes before who is served in it.
