@@ -26,7 +26,7 @@ from wsc.runtime.tables import COUNTED
 if TYPE_CHECKING:
     from wsc.runtime.image import Image
     from wsc.runtime.observations.causes import Causes
-    from wsc.runtime.observations.watching import Network
+    from wsc.runtime.observations.records import Network
 
 DEFAULT_TILES = "corners;middle"
 DEFAULT_EVENTS = 200_000

@@ -161,3 +161,21 @@ class Observations:
     traced: np.ndarray
     trace: np.ndarray
     traced_statements: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What routers and semaphores did in a window; a row for each entry, in the order of time.
+
+    wavelets: begin, length, slot of the routes, side (N, E, S, W, to the core, from the core): in
+    these cycles one wavelet after the other left. messages: the same of the dynamic network, with
+    the tile in place of the slot. switches: cycle, slot, position that its switch has from then on;
+    the first cycle has all switches. semaphores: cycle, tile, number, value from then on;
+    the first cycle has those that are not 0. left_out: wavelets were, from some cycle on.
+    """
+
+    wavelets: np.ndarray
+    messages: np.ndarray
+    switches: np.ndarray
+    semaphores: np.ndarray
+    left_out: int | None = None

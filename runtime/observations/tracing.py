@@ -9,8 +9,7 @@ from wsc.runtime.image import Image
 from wsc.runtime.nodes import statements_of
 from wsc.runtime.observations.causes import Causes
 from wsc.runtime.observations.collect import collect_statements
-from wsc.runtime.observations.records import ENTRY, NEVER, TRACED, Observations, Reason
-from wsc.runtime.observations.watching import Network
+from wsc.runtime.observations.records import ENTRY, NEVER, TRACED, Network, Observations, Reason
 from wsc.runtime.runs import Options
 from wsc.runtime.trace import Trace, UnitTrace
 

@@ -3,35 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from wsc.runtime.counters import Counters
 from wsc.runtime.image import Image
-from wsc.runtime.observations.records import NEVER, Observations
+from wsc.runtime.observations.records import NEVER, Network, Observations
 from wsc.runtime.runs import Options
 
 CORE = 4  # links of a tile: four sides, and to the core
 MOST_STRETCHES = 1_000_000  # of wavelets that follow each other over a link
-
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """What routers and semaphores did in a window; a row for each entry, in the order of time.
-
-    wavelets: begin, length, slot of the routes, side (N, E, S, W, to the core, from the core): in
-    these cycles one wavelet after the other left. messages: the same of the dynamic network, with
-    the tile in place of the slot. switches: cycle, slot, position that its switch has from then on;
-    the first cycle has all switches. semaphores: cycle, tile, number, value from then on;
-    the first cycle has those that are not 0. left_out: wavelets were, from some cycle on.
-    """
-
-    wavelets: np.ndarray
-    messages: np.ndarray
-    switches: np.ndarray
-    semaphores: np.ndarray
-    left_out: int | None = None
 
 
 class Watch:

@@ -14,7 +14,8 @@ from tests.runtime.test_trace import written
 from wsc import runtime
 from wsc.runtime.counters import ColorLinks, Counters
 from wsc.runtime.errors import CycleLimit, RuntimeFault
-from wsc.runtime.observations.watching import MOST_STRETCHES, Network
+from wsc.runtime.observations.records import Network
+from wsc.runtime.observations.watching import MOST_STRETCHES
 from wsc.runtime.trace import TraceRequest
 
 SHOWN = [path for path in WRITTEN if path.stem in ("all_reduce", "async", "remote")]
