@@ -46,8 +46,8 @@ class Sends:
     within the cell of its target, a link along y, what it passes along y within that cell, and to
     its target. shares: [5, messages], the part of each of these that it takes. inside: [2,
     messages], whether it goes along x and along y within that cell: 1 towards larger coordinates,
-    -1 towards smaller ones, 0 not at all. first, last: the cycles in which the first and the last of its
-    wavelets would leave the core if it never waited.
+    -1 towards smaller ones, 0 not at all. first, last: the cycles in which the first and the last
+    of its wavelets would leave the core if it never waited.
     """
 
     begin: np.ndarray
