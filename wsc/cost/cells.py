@@ -18,10 +18,9 @@ from wsc.cost.messages import Sample
 from wsc.cost.tiles import Axis
 from wsc.cost.wormhole import Grid, Sends, follow
 
-STAGES = 100_000  # routers passed by all messages of a move together, so many are followed ...
-SINGLE = 4  # ... times this, if each tile has a router ...
-BUDGET = 1_200_000  # ... in the first moves of a program, and in later ones ...
-FEW = 30_000  # ... this number
+STAGES = 100_000  # routers passed by all messages of a move together: about so many, or ...
+SINGLE = 4  # ... times this if each tile has a router, in the first moves of a program ...
+BUDGET = 1_200_000  # ... which pass this number
 SIDES = (24, 16, 12, 8)  # cells along each axis, if the other one has as many
 WIDEST = 8  # tiles between those of a sample that send, if those between them do
 FINER = 1.2  # steps in which cells get smaller
@@ -115,9 +114,9 @@ class Flows:
 
 @dataclass(slots=True)
 class Moves:
-    """Follows the messages of a program's moves, in the first of them more than later.
+    """Follows the messages of a program's moves, in the first of them those of single tiles.
 
-    budget: routers that are still to be passed.
+    budget: routers that may be passed before the others are followed by cells alone.
     """
 
     budget: float = BUDGET
@@ -133,7 +132,7 @@ class Moves:
         Returns:
             Two times cycles, [rows, columns] of sampled tiles; 0 where there is none.
         """
-        flows = flows_of(sent, x.size, y.size, STAGES if self.budget > 0 else FEW)
+        flows = flows_of(sent, x.size, y.size, STAGES, SINGLE * STAGES if self.budget > 0 else 0)
         self.budget -= flows.stages
         grid = Grid(flows.x.tiles, flows.y.tiles)
         came, ends = follow(_sends(flows, sent), grid, depth, ramp, hop, compiled=True)
@@ -142,12 +141,15 @@ class Moves:
         return came.reshape(shape)[at], ends.reshape(shape)[at]
 
 
-def flows_of(sent: Sample, width: int, height: int, most: int) -> Flows:
-    """The messages of the finest grid, of single tiles if it can be, that pass so many routers."""
+def flows_of(sent: Sample, width: int, height: int, most: int, single: int = 0) -> Flows:
+    """The messages of the finest grid on which they pass about so many routers.
+
+    single: how many they may pass if each tile has a router.
+    """
     turns = int(sent.turn[-1]) + 1
     far = np.abs(sent.to_x - sent.x) + np.abs(sent.to_y - sent.y) + 1
-    single = sent.wide.max() == 1 and sent.high.max() == 1
-    if single and far.sum() <= SINGLE * most:
+    known = sent.wide.max() == 1 and sent.high.max() == 1
+    if known and far.sum() <= single:
         return Flows.between(Cells.single(width), Cells.single(height), sent, turns)
     found = Flows.between(Cells.cut(width, 1, ()), Cells.cut(height, 1, ()), sent, 1)
     for side in SIDES:
@@ -161,7 +163,7 @@ def flows_of(sent: Sample, width: int, height: int, most: int) -> Flows:
         while found.stages > most and parts > 1:
             parts = max(min(parts * most // found.stages, parts - 1), 1)
             found = Flows.between(x, y, sent, parts)
-        if found.stages <= most:
+        if found.stages <= SINGLE * most:  # cells that are larger are less exact
             break
     return found
 
