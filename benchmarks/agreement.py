@@ -6,6 +6,7 @@ Every kind of kernel on rectangles of several shapes, small networks, and the fo
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,10 @@ LARGE = (
     "Written by `python -m benchmarks.predictions --write`: each kernel alone, with short streams, "
     "whole runs with loads and stores. Axes of more than 24 tiles are sampled there."
 )
+NARROW = (
+    "Written by `python -m benchmarks.reduced --write`: every language model by name with fewer "
+    "layers, heads and columns, on meshes of a middle size. Each agrees with ONNX Runtime."
+)
 COMMAND = "python -m benchmarks.agreement"
 
 
@@ -57,8 +62,14 @@ def main(engine: str | None, small: bool) -> None:
             networks.append(Checked(name, fabric, precision, ran.predicted, ran.measured))
     sides = [tuple(map(int, fabric.split("x"))) for fabric in (*FABRICS, *(f for f, _ in REAL))]
     largest = (max(width for width, _ in sides), max(height for _, height in sides))
-    meshes = load().meshes  # benchmarks.predictions has its own runs
-    agreement = Agreement(DEFAULT, largest, summarised(found), tuple(networks), meshes)
+    # benchmarks.predictions and benchmarks.reduced have runs of their own.
+    agreement = replace(
+        load(),
+        fabric=DEFAULT,
+        largest=largest,
+        kinds=summarised(found),
+        networks=tuple(networks),
+    )
     click.echo(page(agreement))
     if not small:
         TABLE.write_text(dump(agreement), encoding="utf-8")
@@ -133,6 +144,12 @@ def page(agreement: Agreement) -> str:
             "## Kernels on large meshes",
             LARGE,
             markdown_table(HEAD, _rows(agreement.meshes), 3),
+        ]
+    if agreement.models:
+        parts += [
+            "## Narrow language models",
+            NARROW,
+            markdown_table(("model", *HEAD[1:]), _rows(agreement.models), 3),
         ]
     return "\n\n".join(parts) + "\n"
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import click
 
+from benchmarks.agreement import PAGE, page
 from benchmarks.report import markdown_table
+from wsc.cost.agreement import TABLE, Checked, dump, load
 from wsc.models.language import SHAPES
 
 HEAD = ("model", "layers", "fabric", "precision", "cycles", "predicted", "off", "worst error")
@@ -44,6 +46,11 @@ class Row:
         """How far the prediction lies from the run, over the run."""
         return self.predicted / self.cycles - 1
 
+    def checked(self) -> Checked:
+        """The row as it ships with wsc."""
+        name = f"{self.model}, {self.layers} layer{'s' * (self.layers > 1)}"
+        return Checked(name, self.fabric, self.precision, self.predicted, self.cycles)
+
     def cells(self) -> tuple[str, ...]:
         """The row of the table."""
         return (
@@ -67,11 +74,13 @@ class Row:
 @click.option("--heads", default=8, show_default=True)
 @click.option("--vocabulary", default=500, show_default=True)
 @click.option("--sequence", default=64, show_default=True)
+@click.option("--write", is_flag=True, help="Put the rows into the table of agreement.")
 def main(
     names: tuple[str, ...],
     fabrics: tuple[str, ...],
     depths: tuple[int, ...],
     precisions: tuple[str, ...],
+    write: bool,
     **sizes: int,
 ) -> None:
     """Hold narrow language models against ONNX Runtime, and predictions of them against runs."""
@@ -94,6 +103,10 @@ def main(
     click.echo(f"\n{agree} of {len(rows)} agree; {near} predictions lie within {LIMIT:.0%}")
     if stopped or agree < len(rows):
         raise click.ClickException(f"{stopped} stopped, {len(rows) - agree} differ")
+    if write:
+        made = replace(load(), models=tuple(row.checked() for row in rows))
+        TABLE.write_text(dump(made), encoding="utf-8")
+        PAGE.write_text(page(made), encoding="utf-8")
 
 
 def ran(name: str, layers: int, fabric: str, precision: str, sizes: dict[str, int]) -> Row:

@@ -84,3 +84,11 @@ def test_runs_on_large_meshes_are_said() -> None:
     low = (Checked("sum", "90x1", "f16", 110, 100),)
     said = "\n".join(Agreement("wse2", (2, 1), (), (), low).sentences(small, "wse2"))
     assert "this one is beyond them" in said
+
+
+def test_narrow_models_are_said_with_their_meshes() -> None:
+    narrow = (Checked("gpt2, 1 layer", "12x3", "f16", 95, 100),)
+    small = parse(TWICE)
+    said = "\n".join(Agreement("wse2", (2, 1), (), (), (), narrow).sentences(small, "wse2"))
+    assert "1 narrow language models on meshes of up to 12x3 by 5.0% at worst" in said
+    assert "no network on a mesh beyond" not in said

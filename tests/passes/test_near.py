@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -142,7 +143,9 @@ def graph_of(shapes: Sequence[tuple[int, int, int]], weights: int) -> Graph:
     return Graph("products", (), (), (weight,), tuple(nodes))
 
 
-def attention(batch: int, positions: int, size: int) -> tuple[object, dict[str, np.ndarray]]:
+def attention(
+    batch: int, positions: int, size: int
+) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
     """Queries and keys of two heads out of one product, and their scores."""
     feeds = {"x": floats(batch, positions, 4)}
     constants = {

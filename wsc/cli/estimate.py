@@ -181,14 +181,14 @@ def command(
             "batch": sizes.batch,
         }
 
-        def step(runs: int, batch: int | None) -> Program:
+        def compiled_in(runs: int, batch: int | None) -> Program:
             chosen = named
             if isinstance(named, Named) and batch != named.task.batch:
                 chosen = chosen_model(model, replace(sizes, batch=batch))
             shared = options | {"over": runs, "batch": batch}
             return _step(chosen, fabric, dims, bind, precision, settings, shared)
 
-        program, runs = shared_out(accumulate, sizes.batch, wafers, step)
+        program, runs = shared_out(accumulate, sizes.batch, wafers, compiled_in)
         tokens = None if tokens is None or isinstance(accumulate, int) else tokens // runs
     elif isinstance(named, Named):
         _refuse_sizes(model, dims, bind)

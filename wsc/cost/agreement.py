@@ -81,7 +81,7 @@ class Agreement:
     """What was checked.
 
     fabric: whose numbers; largest: width and height up to which kinds and networks were. meshes:
-    kernels alone, on larger meshes.
+    kernels alone, on larger meshes. models: language models made narrow, on meshes between these.
     """
 
     fabric: str
@@ -89,6 +89,7 @@ class Agreement:
     kinds: tuple[Kind, ...]
     networks: tuple[Checked, ...]
     meshes: tuple[Checked, ...] = ()
+    models: tuple[Checked, ...] = ()
 
     def sentences(self, program: Program, fabric: str) -> list[str]:
         """How far a prediction of this program may be trusted, for the user."""
@@ -110,11 +111,19 @@ class Agreement:
                 f"{len(self.networks)} whole networks by {worst_network.off:.1%} at worst "
                 f"({worst_network.network} on {worst_network.fabric})"
             )
+        width, height = self.largest
+        if self.models:
+            wide, high = _largest(self.models)
+            width, height = max(width, wide), max(height, high)
+            worst_model = max(self.models, key=lambda item: item.off)
+            said.append(
+                f"{len(self.models)} narrow language models on meshes of up to {wide}x{high} by "
+                f"{worst_model.off:.1%} at worst ({worst_model.network} on {worst_model.fabric})"
+            )
         if unknown := [name for name in used if name not in known]:
             said.append(f"never checked: {', '.join(unknown)}")
         if fabric != self.fabric:
             said.append(f"all checks were made with the numbers of '{self.fabric}'")
-        width, height = self.largest
         if program.width > width or program.height > height:
             said.append(f"no network on a mesh beyond {width}x{height} was checked")
             said += self._on_large_meshes(program)
@@ -125,15 +134,21 @@ class Agreement:
         if not self.meshes:
             return []
         worst = max(self.meshes, key=lambda item: item.off)
-        widths, heights = zip(*(map(int, m.fabric.split("x")) for m in self.meshes), strict=True)
+        width, height = _largest(self.meshes)
         said = (
-            f"{len(self.meshes)} runs of single kernels on meshes of up to {max(widths)} columns "
-            f"or {max(heights)} rows were off by {worst.off:.1%} at worst ({worst.network} on "
+            f"{len(self.meshes)} runs of single kernels on meshes of up to {width} columns "
+            f"or {height} rows were off by {worst.off:.1%} at worst ({worst.network} on "
             f"{worst.fabric})"
         )
-        if program.width > max(widths) or program.height > max(heights):
+        if program.width > width or program.height > height:
             said += "; this one is beyond them"
         return [said]
+
+
+def _largest(found: Iterable[Checked]) -> tuple[int, int]:
+    """The most columns and the most rows of the meshes of these, be it of different ones."""
+    widths, heights = zip(*(map(int, item.fabric.split("x")) for item in found), strict=True)
+    return max(widths), max(heights)
 
 
 def kind(procedure: str) -> str:
@@ -192,6 +207,7 @@ def load() -> Agreement:
         tuple(Kind(**item) for item in data["kinds"]),
         tuple(Checked(**item) for item in data["networks"]),
         tuple(Checked(**item) for item in data["meshes"]),
+        tuple(Checked(**item) for item in data["models"]),
     )
 
 

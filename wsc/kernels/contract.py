@@ -74,7 +74,7 @@ class Labels:
 
     def _spread(self, task: ContractTask, label: str, axis: str) -> Extent | None:
         """The blocks of a label, if they lie apart from each other."""
-        outputs = tuple(Index(((name, 1),)) if name else Index() for name in task.labels)
+        outputs = tuple(Index(((name, 1),) if name else ()) for name in task.labels)
         for index, view in ((outputs, task.out), (task.index_a, task.a), (task.index_b, task.b)):
             for entry, extent in zip(index, view.extents if view else (), strict=bool(view)):
                 if extent.over and extent.axis == axis and entry.terms == ((label, 1),):

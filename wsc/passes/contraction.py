@@ -23,6 +23,9 @@ SHARE_OF_WEIGHTS = 0.6  # of a tile's SRAM that weights take which stay there
 MESSAGE = 3  # wavelets of a message of one word
 RELIEF_WORDS = 256  # of partial sums, from which on a stream unit clears them
 CHUNK_WORDS = 512  # words of partial sums accumulated before a chain starts
+LONG_CHUNK_WORDS = 768  # the same where so many of them take next to no time, and there is room
+SHORT = 1500  # cycles of a chunk, below which what starts a chain takes too much of them
+SHARE_OF_LONG = 0.5  # of a tile's SRAM that a product with long chunks may take
 
 
 def wanted_extents(
@@ -78,7 +81,8 @@ class Choice:
     """One way to run a contraction, with its layouts, predicted cycles and SRAM bytes.
 
     moving: cycles among them that it takes to bring the operands. crowded: whether it leaves too
-    little of a tile's SRAM to what else wants some.
+    little of a tile's SRAM to what else wants some. chunk_words: words of partial sums that a chunk
+    may have.
     """
 
     x_label: str
@@ -97,6 +101,7 @@ class Choice:
     moving: int
     bytes: int
     crowded: bool = False
+    chunk_words: int = CHUNK_WORDS
 
     def form(self, room: int) -> Form:
         """As people write it, with what it costs. room: bytes of SRAM in a tile."""
@@ -145,7 +150,7 @@ class Choice:
         old = self.out[place]
         per_output = local_size(self.out) // old.step
         out = (*self.out[:place], Extent(old.size, "x", step, step), *self.out[place + 1 :])
-        chunk = _chunk(step, per_output)
+        chunk = _chunk(step, per_output, self.chunk_words)
         # As many buffers for a chunk as before, and the words of the outputs.
         parts = (3 if self.relieved else 2) + (not self.ordered)
         more = (step - old.step) * (4 + out_bytes(DType.F16)) + parts * (chunk - self.chunk) * 4
@@ -428,7 +433,7 @@ def _evaluate(
     words_out = local_size(out)
     per_output = words_out // (out[op.out.index(n_label)].step if reduce else 1) or 1
     owned = out[op.out.index(n_label)].step if reduce else 0
-    chunk = min(form.chunk, owned) or (_chunk(owned, per_output) if reduce else 0)
+    chunk = min(form.chunk, owned) or (_chunk(owned, per_output, CHUNK_WORDS) if reduce else 0)
     compute = cost.contraction(outputs, summed, tokens, a.dtype, streamed)
     if not streamed:
         order = (
@@ -469,6 +474,12 @@ def _evaluate(
     spare = cost.fabric.stream_units > CHAIN_UNITS and cost.fabric.semaphores > CLEARED
     relieved = reduce and spare and 2 * chain <= compute and chunk * per_output >= RELIEF_WORDS
     parts = (3 if relieved else 2) + (not ordered)
+    room_for_long = SHARE_OF_LONG * cost.fabric.sram_bytes - total
+    chunk_words = CHUNK_WORDS
+    short = bound.roofline * CHUNK_WORDS < SHORT * outputs * tokens
+    if reduce and streamed and short and parts * LONG_CHUNK_WORDS * 4 <= room_for_long:
+        chunk_words = LONG_CHUNK_WORDS
+        chunk = min(form.chunk, owned) or _chunk(owned, per_output, chunk_words)
     total += parts * chunk * per_output * 4 if reduce else 0
     return Choice(
         x_label,
@@ -486,6 +497,7 @@ def _evaluate(
         cycles + moving,
         moving,
         total,
+        chunk_words=chunk_words,
     )
 
 
@@ -514,9 +526,12 @@ def _leaving(out: tuple[Extent, ...]) -> int:
     return local_size(out) * rows
 
 
-def _chunk(outputs: int, words: int) -> int:
-    """Outputs whose sums run along the chain at a time: an owner's, in equal parts."""
-    most = max(1, min(CHUNK_WORDS // words, outputs))
+def _chunk(outputs: int, words: int, limit: int) -> int:
+    """Outputs whose sums run along the chain at a time: an owner's, in equal parts.
+
+    words: of one output in a tile. limit: words of a part.
+    """
+    most = max(1, min(limit // words, outputs))
     return -(-outputs // -(-outputs // most))
 
 

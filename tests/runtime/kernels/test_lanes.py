@@ -15,7 +15,7 @@ from wsc.runtime.kernels.lanes import Lanes, down, lanes_at, lowest, none, one, 
 from wsc.runtime.kernels.library import Library, attach
 from wsc.runtime.kernels.translate import FLAT, Translator, annotated
 from wsc.runtime.kernels.words import FIELD, WORD, WORDS
-from wsc.runtime.time.stations import decrease, increase, some
+from wsc.runtime.time.counts import decrease, increase, some
 from wsc.runtime.values.compiled import Machine
 
 PLACE = np.dtype([("before", np.int64), ("a", *FIELD), ("b", *FIELD), ("result", *FIELD)])
