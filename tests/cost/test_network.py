@@ -7,8 +7,9 @@ import time
 import numpy as np
 import pytest
 
-from wsc.cost.network import Messages, Patterns, arrivals, followed, simulate
-from wsc.cost.tiles import Axis, sample
+from wsc.cost.messages import Messages
+from wsc.cost.network import Patterns, followed, simulate
+from wsc.cost.tiles import sample
 
 DEPTH, RAMP, LENGTH = 4, 2, 4
 
@@ -80,50 +81,3 @@ def test_a_sender_that_is_late_stays_late() -> None:
     assert late > 80
     alone, behind = (simulate(sent, *mesh)[0][0, 2] for sent in ([later], [*held, later]))
     assert behind == alone + late
-
-
-def shifted(rows: Axis, apart: int, first: int, words: int = 800) -> list[Messages]:
-    """In one column, each row from ``first`` on sends so many words ``apart`` rows to the north."""
-    places = np.flatnonzero(rows.places >= first)
-    zeros, words_of = np.zeros(len(places)), np.full(len(places), float(words))
-    target = rows.places[places] - apart
-    none = np.zeros(len(places), int)
-    return [Messages(places, none, none, target, zeros + 25, words_of, zeros + 1, words_of)]
-
-
-@pytest.mark.parametrize(
-    ("first", "apart", "measured"),
-    [
-        # Run on a column of 125 tiles of wse2, 875 wavelets a tile.
-        (85, 40, 35_014),  # all of them share one link, and enter before it
-        (45, 40, 69_896),  # those that enter further on go first: one group after the other
-    ],
-)
-def test_a_message_waits_for_those_that_enter_on_its_way(
-    first: int, apart: int, measured: int
-) -> None:
-    rows = sample(125)
-    came = arrivals(shifted(rows, apart, first, 875), sample(1), rows, RAMP)
-    assert abs(came.max() / measured - 1) < 0.1
-
-
-def test_neighbours_have_their_links_alone() -> None:
-    rows = sample(125)
-    came = arrivals(shifted(rows, 1, 1), sample(1), rows, RAMP)
-    assert came.max() < 1.1 * 800 * rows.gaps.max()
-
-
-def test_what_one_sampled_column_sends_goes_to_its_neighbours_targets_too() -> None:
-    """That a batch of one column has one target does not mean that its neighbours have it."""
-    columns, rows = sample(750), sample(994)
-    every = np.arange(len(rows.places))
-    column = int(np.argmax(columns.weight))
-    to_x = np.full(len(every), columns.places[column] + 9)
-    ones, words = np.ones(len(every)), np.full(len(every), 27.0)
-    from_one = Messages(
-        every, np.full(len(every), column), to_x, rows.places // 2, ones, words, ones, words
-    )
-    came = arrivals([from_one], columns, rows, RAMP)
-    assert columns.weight[column] > 30
-    # As if each of them had its own: 27 wavelets from each row, and the way.
-    assert came.max() < 3 * 27 * rows.size

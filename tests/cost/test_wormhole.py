@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from wsc.cost.predict import predict
-from wsc.cost.wormhole import Sends, follow
+from wsc.cost.wormhole import Grid, Sends, follow
 from wsc.isa.fabric import find_fabric
 from wsc.isa.parser import parse
 from wsc.runtime.api import run
@@ -55,8 +55,10 @@ def test_compiled_code_is_the_code_of_python(seed: int) -> None:
     first = np.sort(random.uniform(0, 200, (tiles, each)), axis=1).ravel()
     wavelets = random.integers(3, 12, count)
     begin = np.arange(0, count + 1, each)
-    sends = Sends(begin, random.integers(0, tiles, count), wavelets, first, first + wavelets - 1)
-    plain, fast = (follow(sends, width, height, 4, 2.0, 1.0, way) for way in (False, True))
+    target, last = random.integers(0, tiles, count), first + wavelets - 1
+    sends = Sends.of_tiles(begin, target, wavelets, first, last)
+    grid = Grid.of_tiles(width, height)
+    plain, fast = (follow(sends, grid, 4, 2.0, 1.0, way) for way in (False, True))
     assert all(np.array_equal(one, other) for one, other in zip(plain, fast, strict=True))
     assert plain[0].max() > first.max()
 

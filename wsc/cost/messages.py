@@ -1,15 +1,19 @@
-"""Remote stores that are on their way at the same time, as tiles of a sample send them."""
+"""Remote stores that are on their way at the same time, as tiles of a sample send them.
+
+Sampled tiles, of which times are known, are few. What is sent is found for many more (``senders``).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from wsc.cost.senders import Part, Sent
 from wsc.cost.tiles import Axis
 
-NARROW = 8  # tiles between sampled ones, so few that one stands for all of them
-WIDE = 2  # such gaps, where they are wider: the messages of one tile's neighbours are spread so far
+HEADERS = 2  # wavelets of each message before its elements
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,96 @@ def joined(batches: list[Messages]) -> Messages:
     )
 
 
-def several(places: np.ndarray, axis: Axis) -> bool:
-    """Whether these are more than one sampled coordinate, or one that stands for itself alone."""
-    return bool((places != places[0]).any() or axis.weight[places[0]] == 1)
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Messages of some tiles, an entry for each tile and turn, in the order of turns.
+
+    turn: number of the instruction that sends. x, y: coordinates of the senders. wide, high:
+    columns and rows that each stands for. to_x, to_y: coordinates of the targets. wavelets: of all
+    messages. first, last: cycles in which the first and the last wavelet leave the core.
+    """
+
+    turn: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    wide: np.ndarray
+    high: np.ndarray
+    to_x: np.ndarray
+    to_y: np.ndarray
+    wavelets: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+
+
+def of_batches(batches: list[Messages], x: Axis, y: Axis) -> Sample:
+    """What sampled tiles send, each for its neighbours."""
+    turn = np.repeat(np.arange(len(batches)), [len(batch.row) for batch in batches])
+    row, column, to_x, to_y, _, wavelets, first, last = (
+        np.concatenate([getattr(batch, name) for batch in batches]) for name in Messages.__slots__
+    )
+    return Sample(
+        turn,
+        x.places[column],
+        y.places[row],
+        x.weight[column],
+        y.weight[row],
+        to_x.astype(np.int64),
+        to_y.astype(np.int64),
+        wavelets,
+        first,
+        last,
+    )
+
+
+def of_all(sent: list[Sent], sampled: Sample, across: Part, down: Part, x: Axis, y: Axis) -> Sample:
+    """What the tiles in the columns ``across`` and the rows ``down`` send.
+
+    sampled: what is sent by those of which times are known: others send at the time of the nearest
+    of these.
+    """
+    width, height = len(across.places), len(down.places)
+    shape = height, width
+    at = [np.nonzero(np.broadcast_to(part.sends, shape)) for part in sent]
+    row, column = (np.concatenate([tiles[axis] for tiles in at]) for axis in (0, 1))
+
+    def each(values: list[Any]) -> np.ndarray:
+        parts = zip(values, at, strict=True)
+        return np.concatenate([np.broadcast_to(part, shape)[tiles] for part, tiles in parts])
+
+    wavelets = each([part.messages * (part.words + HEADERS) for part in sent]).astype(float)
+    # A tile's messages go one after the other, as fast as those of the sampled tiles on average.
+    tile = row * width + column
+    order = np.argsort(tile, kind="stable")
+    through = np.empty(len(tile))
+    through[order] = np.cumsum(wavelets[order])
+    whole = np.bincount(tile, wavelets, minlength=width * height)
+    through -= (np.cumsum(whole) - whole)[tile]
+    begin, span = _spans(sampled, x, y)
+    near = y.nearest(down.places)[row], x.nearest(across.places)[column]
+    share = through / whole[tile], wavelets / whole[tile]
+    last = begin[near] + span[near] * share[0]
+    return Sample(
+        np.repeat(np.arange(len(sent)), [len(tiles[0]) for tiles in at]),
+        across.places[column],
+        down.places[row],
+        across.weight[column],
+        down.weight[row],
+        each([part.to_x for part in sent]),
+        each([part.to_y for part in sent]),
+        wavelets,
+        last - span[near] * share[1],
+        last,
+    )
+
+
+def _spans(sampled: Sample, x: Axis, y: Axis) -> tuple[np.ndarray, np.ndarray]:
+    """[rows, columns] of sampled tiles: when each begins to send, and how long it does."""
+    first = np.full((len(y.places), len(x.places)), np.inf)
+    last = np.full(first.shape, -np.inf)
+    at = y.nearest(sampled.y), x.nearest(sampled.x)
+    np.minimum.at(first, at, sampled.first)
+    np.maximum.at(last, at, sampled.last)
+    sends = np.isfinite(first)
+    begin = np.where(sends, first, first.min())
+    span = np.where(sends, last, 0.0) - np.where(sends, first, 0.0)
+    return begin, np.where(sends, span, span[sends].mean())

@@ -1,10 +1,4 @@
-"""Times of remote stores: messages X then Y, and the links that they share.
-
-A link carries one wavelet a cycle, so what crosses it ends no earlier than the first of it comes
-plus all of it; a message is there when the last link of its way that is so late has let
-it pass. Each sampled tile stands for its neighbours: along a line their messages share links,
-across it they do not.
-"""
+"""Times of remote stores on meshes whose tiles are all sampled: one by one, or some for others."""
 
 from __future__ import annotations
 
@@ -12,36 +6,16 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from wsc.cost.in_order import in_order
 from wsc.cost.messages import Messages
-from wsc.cost.serial import serial
 from wsc.cost.tiles import Axis, sample
-from wsc.cost.wormhole import Sends, follow
+from wsc.cost.wormhole import Grid, Sends, follow
 
-HEADERS = 2
 MOST = 12_000  # messages of one move that are followed one by one ...
 BUDGET = (
     40_000  # ... and so many more of the first moves of a program: small ones are followed whole
 )
 MANY = 8_000  # messages, from which on it is worth to load compiled code
 SPREAD = (5**0.5 - 1) / 2  # multiples of it are spread evenly
-
-
-def arrivals(batches: list[Messages], x: Axis, y: Axis, ramp: int, hop: int = 1) -> np.ndarray:
-    """[rows, columns]: cycle in which the last message has arrived; 0 where none does.
-
-    ramp: cycles from a core into the network. hop: those from a router to the next one. Where most
-    of what is on its way goes beside messages that stop elsewhere, those that enter further on go
-    first; else links take messages in the order in which they come, or are as late, if that is
-    sooner.
-    """
-    if not batches:
-        return np.zeros((len(y.places), len(x.places)))
-    found, waiting = serial(batches, x, y, ramp, hop)
-    if waiting:
-        return found
-    # Each of the two counts some words on links that they do not pass, where tiles are sampled.
-    return np.minimum(found, in_order(batches, x, y, ramp, hop))
 
 
 def simulate(
@@ -53,9 +27,11 @@ def simulate(
     hop: float = 1.0,
     compiled: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What ``arrivals`` gives, and the cycles in which the senders' last wavelets are off.
+    """[rows, columns]: the cycle in which the last message has arrived, and that in which the
+    sender's last wavelet is off; 0 where there is none.
 
-    For meshes whose tiles are all sampled.
+    depth: wavelets of an input buffer. ramp: cycles from a core into the network. hop: those from a
+    router to the next one. compiled: by Numba, which is worth while for many messages.
     """
     width, height = len(x.places), len(y.places)
     if not batches:
@@ -66,8 +42,9 @@ def simulate(
     )
     order = np.argsort(sender, kind="stable")
     begin = np.searchsorted(sender[order], np.arange(width * height + 1))
-    sends = Sends(begin, target[order], wavelets[order], first[order], last[order])
-    arrived, ends = follow(sends, width, height, depth, ramp, hop, compiled)
+    sends = Sends.of_tiles(begin, target[order], wavelets[order], first[order], last[order])
+    grid = Grid.of_tiles(width, height)
+    arrived, ends = follow(sends, grid, depth, ramp, hop, compiled)
     return arrived.reshape(height, width), ends.reshape(height, width)
 
 

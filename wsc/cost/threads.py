@@ -14,10 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from wsc.cost.cells import Moves
 from wsc.cost.decisive import Item, Scalars, condensed, decisive
 from wsc.cost.edge import static_environment
+from wsc.cost.messages import HEADERS, Messages, Sample, of_all, of_batches
 from wsc.cost.model import CostModel
-from wsc.cost.network import HEADERS, Messages, Patterns, arrivals
+from wsc.cost.network import Patterns
+from wsc.cost.registers import result
+from wsc.cost.senders import Senders, Sources, places
 from wsc.cost.streams import Streams
 from wsc.cost.tiles import MOST, Axis, Lanes, changes, sample
 from wsc.cost.unpredictable import Unpredictable
@@ -29,24 +33,12 @@ from wsc.isa.program import Call, Loop, Mem, Op, Program, Queue, Statement
 from wsc.isa.statements import instructions, statements
 from wsc.isa.table import BY_NAME, COMPUTING, Form, Timing, operand_type
 from wsc.isa.types import DType
-from wsc.isa.values import VALUES, Class
 
 Frame = dict[str, Any]
 Pass = tuple[int, ...]  # of a statement of main: numbers of the loops around it, turns, its own
 Code = Callable[[Frame], Any]
 Steps = Generator[None]
 MOST_TOKENS = 8  # on one semaphore at a time; counts of words go to the network's semaphores
-OPERATORS = {
-    "i.set": "",
-    "i.add": "+",
-    "i.sub": "-",
-    "i.mul": "*",
-    "i.div": "/",
-    "i.mod": "%",
-    "i.min": "min",
-    "i.max": "max",
-    "i.index": "",
-}
 
 
 @dataclass(slots=True)
@@ -178,7 +170,9 @@ class Threads:
         }
         self.streams = Streams(program, self.model, self.x, self.y)
         self.messages: list[Messages] = []
-        self._known = Patterns()
+        self.main_frame: Frame = {}
+        self._known, self._moves = Patterns(), Moves()
+        self.sources = Sources(Senders(self.procedures, self.env))
         self.works: list[tuple[Work, int, Token | None]] = []
         self.progress, self.forced = 0, False
         self.tally = Tally()
@@ -258,17 +252,10 @@ class Threads:
     def _compute(self, op: Op, frame: Frame, lanes: Lanes) -> None:
         """Give a register the value of a scalar instruction."""
         assert op.register is not None
-        if BY_NAME[op.name].form is Form.LOAD:
-            value: Any = 0  # what lies in SRAM is not known: a first index
-        else:
-            values = [self._code(operand.value)(frame) for operand in op.operands]  # type: ignore[union-attr]
-            operator = OPERATORS.get(op.name)
-            if operator == "":
-                value = values[0]
-            elif operator is not None:
-                value = apply(operator, *values)
-            else:
-                value = VALUES[op.name, Class.INT](*values)
+        operands = op.operands if BY_NAME[op.name].form is not Form.LOAD else ()
+        value = result(op, [self._code(operand.value)(frame) for operand in operands])  # type: ignore[union-attr]
+        if frame is self.main_frame:
+            self.sources.computed(op, frame, lanes.whole)
         old = frame.get(op.register, 0)
         if not lanes.whole and old is not value:
             value = np.where(lanes.mask, value, old)
@@ -534,7 +521,7 @@ class Threads:
     def _wait(self, op: Op, frame: Frame, lanes: Lanes) -> Steps:
         assert op.semaphore is not None
         if op.semaphore in self.network:
-            self._arrived(lanes)
+            self.arrived(lanes)
         else:
             count = self._code(op.operands[0].value)(frame)  # type: ignore[union-attr]
             if isinstance(count, np.ndarray):
@@ -589,6 +576,7 @@ class Threads:
         size = self.time.shape
         at = lanes.mask & (np.broadcast_to(wavelets, size) > 0)
         rows, columns = np.nonzero(at)
+        self.sources.sends(op)
         if not len(rows):
             return
         to_x, to_y = (np.broadcast_to(self._code(t)(frame), size)[at] for t in op.target)
@@ -613,16 +601,27 @@ class Threads:
         far = np.abs(to_x - self.x.places[columns]) + np.abs(to_y - self.y.places[rows])
         self.tally.hops += float((weight * sent * far).sum())
 
-    def _arrived(self, lanes: Lanes) -> None:
-        ramp, hop = self.fabric.ramp_latency, self.fabric.hop_cycles
-        if self.x.complete and self.y.complete:
-            depth = self.fabric.dynamic_places
+    def arrived(self, lanes: Lanes) -> None:
+        """Tiles wait for all messages that are on their way."""
+        fabric = self.fabric
+        depth, ramp, hop = fabric.dynamic_places, fabric.ramp_latency, fabric.hop_cycles
+        if not self.messages:
+            came, ends = np.zeros(self.time.shape), np.zeros(self.time.shape)
+        elif self.x.complete and self.y.complete:
             came, ends = self._known.times(self.messages, self.x, self.y, depth, ramp, hop)
-            self.time = np.maximum(self.time, ends)
         else:
-            came = arrivals(self.messages, self.x, self.y, ramp, hop)
+            came, ends = self._moves.arrivals(self.on_their_way(), self.x, self.y, depth, ramp, hop)
+        self.time = np.maximum(self.time, ends)
+        self.sources.wait()
         self.messages = []
         np.copyto(self.time, np.maximum(self.time, came), where=lanes.mask)
+
+    def on_their_way(self) -> Sample:
+        """Messages that nobody has waited for, of many more tiles than walk, where that can be."""
+        sampled = of_batches(self.messages, self.x, self.y)
+        across, down = places(self.x.size, self.y.size, len(self.messages))
+        sent = self.sources.sent(across.places, down.places)
+        return sampled if sent is None else of_all(sent, sampled, across, down, self.x, self.y)
 
 
 def _spread(part: Any, size: tuple[int, ...]) -> np.ndarray:

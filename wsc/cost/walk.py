@@ -43,7 +43,8 @@ class Walk(Threads):
         self.calls = Calls(self.procedures)
         with np.errstate(divide="ignore", invalid="ignore"):
             seen = -1
-            for _ in self._main(region.main, dict.fromkeys(self._registers, 0), self.all):
+            self.main_frame = dict.fromkeys(self._registers, 0)
+            for _ in self._main(region.main, self.main_frame, self.all):
                 if self.progress == seen:
                     if self.forced:
                         raise Unpredictable("tiles wait for streams in another order than the text")
@@ -140,6 +141,7 @@ class Walk(Threads):
 
     def _call(self, call: Call, frame: Frame, lanes: Lanes) -> Steps:
         procedure = self.procedures[call.procedure]
+        sends = self.sources.enter(call, frame, lanes.whole)
         self._single(lanes, CONTROL_TIMING["call"])
         needed = self.decisive[call.procedure]
         values = {
@@ -154,6 +156,8 @@ class Walk(Threads):
             yield
             self._registers, self._decisive = mine
         self._registers, self._decisive = outer
+        if sends:
+            self.sources.leave()
 
     def _if(self, guard: If, frame: Frame, lanes: Lanes, body: Any) -> Steps:
         self._single(lanes, CONTROL_TIMING["if"])

@@ -6,6 +6,12 @@ on the way and hold the links there; messages behind it in a buffer wait too. Of
 want an output in the cycle in which it is free, the next one round robin gets it. So a message
 takes a few steps for each router, whatever its length.
 
+On a large mesh a router of the grid stands for a cell of tiles, and a message for all those from
+one cell to another. On the links along x, those along y and at their targets these are spread over
+more or fewer lines, so a message has a time of its own for each. Behind a cell's many routers, a
+message from before them has next to none of the turns, since each router gives half of them to
+those that enter there.
+
 The code is that of Python for few messages, and compiled by Numba for many.
 """
 
@@ -20,54 +26,105 @@ from typing import Any
 import numpy as np
 
 RAMP = 4  # outputs and inputs of a router: N, E, S, W and this
+INSIDE = 5  # another input: from within its cell
+ENTRIES = 6
+ACROSS, WITHIN_X, DOWN, WITHIN_Y, INTO = range(5)  # kinds of what a message passes
 
 # Events: a number from 0 on is a stage of its way that a message's last wavelet has passed; ASK
 # that a header asks for its output; below, the output SERVE - event is to be looked at.
 ASK, SERVE = -1, -2
+MOST_TURNS = 10  # powers of two
+TINY = 1e-6  # of a link, or a wavelet
 
 
 @dataclass(frozen=True, slots=True)
 class Sends:
     """Messages in the order in which their senders send them.
 
-    begin: for each tile its first message; one more entry for the end. target: tiles. wavelets:
-    of each message. first, last: the cycles in which the first and the last of these would leave
-    the core if it never waited.
+    begin: for each router its first message; one more entry for the end. target: routers.
+    cycles: [5, messages], those that each takes to pass a link along x, what it passes along x
+    within the cell of its target, a link along y, what it passes along y within that cell, and to
+    its target. shares: [5, messages], the part of each of these that it takes. inside: [2,
+    messages], whether it goes along x and along y within that cell: 1 towards larger coordinates,
+    -1 towards smaller ones, 0 not at all. first, last: the cycles in which the first and the last
+    of its wavelets would leave the core if it never waited.
     """
 
     begin: np.ndarray
     target: np.ndarray
-    wavelets: np.ndarray
+    cycles: np.ndarray
+    shares: np.ndarray
+    inside: np.ndarray
     first: np.ndarray
     last: np.ndarray
 
+    @staticmethod
+    def of_tiles(
+        begin: np.ndarray,
+        target: np.ndarray,
+        wavelets: np.ndarray,
+        first: np.ndarray,
+        last: np.ndarray,
+    ) -> Sends:
+        """Messages of so many wavelets, where each router stands for one tile."""
+        cycles = np.tile(wavelets, (5, 1))
+        none = np.zeros((2, len(target)), np.int64)
+        return Sends(begin, target, cycles, np.ones(cycles.shape), none, first, last)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Routers side by side, each of which stands for so many columns and rows of tiles."""
+
+    columns: np.ndarray
+    rows: np.ndarray
+
+    @staticmethod
+    def of_tiles(width: int, height: int) -> Grid:
+        """Where each router stands for itself."""
+        return Grid(np.ones(width), np.ones(height))
+
+    def lengths(self) -> np.ndarray:
+        """Tiles from a router to the one beyond each output, by 5 * router + output."""
+        found = np.ones((len(self.rows), len(self.columns), 5))
+        found[:, :, (0, 2)] = self.rows[:, None, None]
+        found[:, :, (1, 3)] = self.columns[None, :, None]
+        return found.ravel()
+
 
 def follow(
-    sends: Sends, width: int, height: int, depth: int, ramp: float, hop: float, compiled: bool
+    sends: Sends, grid: Grid, depth: int, ramp: float, hop: float, compiled: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Follow messages on a width x height mesh until all are there.
+    """Follow messages on a grid until all are there.
 
-    depth: wavelets of an input buffer. ramp: cycles from a core into its router. hop: those from a
-    router to the next one, less than one where a message stands for several. compiled: by Numba,
-    which is worth while for many messages.
+    depth: wavelets of an input buffer of a tile. ramp: cycles from a core into its router. hop:
+    those from a router of a tile to the next one, less than one where a message stands for several.
+    compiled: by Numba, which is worth while for many messages.
 
     Returns:
-        For each tile the cycle after that in which its last wavelet has arrived, and the one after
-        its own last one was off; zero where there is none.
+        For each router the cycle after that in which its last wavelet has arrived, and the one
+        after its own last one was off; zero where there is none.
     """
+    width, height = len(grid.columns), len(grid.rows)
     count, tiles = len(sends.target), width * height
     source = np.repeat(np.arange(tiles), np.diff(sends.begin))
-    ways, starts, lengths = _ways(source, sends.target, width)
+    ways, kinds, starts, lengths = _ways(source, sends.target, sends.inside, width)
+    apart = grid.lengths()
     given = [
         source,
         sends.begin,
         sends.target,
-        sends.wavelets,
+        sends.cycles.T.ravel().astype(float),
+        sends.shares.T.ravel().astype(float),
         sends.first,
         sends.last,
         ways,
+        kinds,
         starts,
         lengths,
+        apart * depth,
+        apart * hop,
+        np.where(apart > 1, 2.0 ** np.minimum(apart, MOST_TURNS) - 1, 0.0),  # room, far, before
     ]
     tables = [
         np.zeros(tiles),
@@ -75,9 +132,10 @@ def follow(
         np.zeros(tiles),  # arrived, ended, late
         np.zeros(tiles * 5, np.int64),
         np.full(tiles * 5, -1),  # held, served
-        np.full(tiles * 25, -1),
-        np.zeros(tiles * 5, np.int64),  # waiting, still
-        np.full(tiles * 5, -1),  # back
+        np.full(tiles * 5 * ENTRIES, -1),
+        np.zeros(tiles * 5),  # waiting, still
+        np.full(tiles * 5, -1),
+        np.zeros(tiles * 5),  # back, turns
         np.zeros(count),
         np.zeros(count, np.int64),
         np.zeros(count, np.int64),  # came ... released
@@ -87,35 +145,47 @@ def follow(
     run: Callable[..., None] = _compiled() if compiled else _run
     if not compiled:  # Python's lists are faster there
         given, tables = ([array.tolist() for array in part] for part in (given, tables))
-    run(width, depth, float(ramp), float(hop), *given, *tables)
+    run(depth, float(ramp), *given, *tables)
     return np.asarray(tables[0]), np.asarray(tables[1])
 
 
 def _ways(
-    source: np.ndarray, target: np.ndarray, width: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    source: np.ndarray, target: np.ndarray, inside: np.ndarray, width: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The outputs that each message passes: along x, along y, to the core.
 
     Returns:
-        Those of all messages, one behind the other; where each begins, and how many it has.
+        Those of all messages, one behind the other, and of which kind each is; where each message
+        begins, and how many it has.
     """
     x, y = source % width, source // width
     to_x, to_y = target % width, target // width
-    across, down = np.abs(to_x - x), np.abs(to_y - y)
-    lengths = across + down + 1
+    # Along each axis it may use an output of its last router, for what it passes within the cell.
+    counts = np.stack(
+        [np.abs(to_x - x), inside[0] != 0, np.abs(to_y - y), inside[1] != 0, np.ones(len(x), int)]
+    ).astype(np.int64)
+    ends = np.cumsum(counts, axis=0)
+    lengths = ends[-1]
     starts = np.cumsum(lengths) - lengths
 
     def each(values: np.ndarray) -> np.ndarray:
         return np.repeat(values, lengths)
 
     stage = np.arange(int(lengths.sum())) - each(starts)
-    along_x, along_y = stage < each(across), stage < each(across + down)
-    here_x = np.where(along_x, each(x) + stage * each(np.sign(to_x - x)), each(to_x))
-    gone = np.maximum(stage - each(across), 0)
-    here_y = each(y) + np.minimum(gone, each(down)) * each(np.sign(to_y - y))
-    out_x, out_y = each(np.where(to_x > x, 1, 3)), each(np.where(to_y > y, 2, 0))
-    side = np.where(along_x, out_x, np.where(along_y, out_y, RAMP))
-    return (here_y * width + here_x) * 5 + side, starts, lengths
+    kinds = np.zeros(len(stage), np.int64)
+    for end in ends[:-1]:
+        kinds += stage >= each(end)
+    sign_x, sign_y = np.sign(to_x - x), np.sign(to_y - y)
+    here_x = np.where(kinds == ACROSS, each(x) + stage * each(sign_x), each(to_x))
+    here_y = np.where(kinds < DOWN, each(y), each(to_y))
+    here_y = np.where(kinds == DOWN, each(y) + (stage - each(ends[1])) * each(sign_y), here_y)
+    right, below = (
+        np.where(sign_x != 0, sign_x, inside[0]),
+        np.where(sign_y != 0, sign_y, inside[1]),
+    )
+    out_x, out_y = each(np.where(right > 0, 1, 3)), each(np.where(below > 0, 2, 0))
+    side = np.where(kinds < DOWN, out_x, np.where(kinds < INTO, out_y, RAMP))
+    return (here_y * width + here_x) * 5 + side, kinds, starts, lengths
 
 
 @cache
@@ -130,19 +200,22 @@ def _compiled() -> Callable[..., None]:
 
 
 def _run(
-    width: Any,
     depth: Any,
     ramp: Any,
-    hop: Any,
     source: Any,
     begin: Any,
     target: Any,
-    wavelets: Any,
+    cycles: Any,
+    shares: Any,
     first: Any,
     last: Any,
     ways: Any,
+    kinds: Any,
     way_start: Any,
     way_length: Any,
+    room: Any,
+    far: Any,
+    before_others: Any,
     arrived: Any,
     ended: Any,
     late: Any,
@@ -151,6 +224,7 @@ def _run(
     waiting: Any,
     still: Any,
     back: Any,
+    turns: Any,
     came: Any,
     stage: Any,
     released: Any,
@@ -159,12 +233,15 @@ def _run(
 ) -> None:
     """Take events in the order of their cycles until all is quiet.
 
-    Of each output: held, whether a message passes; served, the input served last; waiting, the
-    message at the head of each input that wants it; still, the wavelets of messages in the buffer
-    behind it that wait for the next output; back, the last message in that buffer, as its place in
-    ``behind``. Of each message: came, when its header is in its buffer; stage, the output that it
-    goes for; released, how many it has left. Of each stage of its way: behind, the next message in
-    the buffer there; need, when its last wavelet passes, as far as known.
+    Of each output: room, wavelets for which there is place up to the next one; far, cycles to
+    there; before_others, messages that enter here for each that goes straight on; held, whether a
+    message passes; served, the input served last; waiting, the message at the head of each input
+    that wants it; still, the wavelets of messages in the buffer behind it that wait for the next
+    output; back, the last message in that buffer, as its place in ``behind``; turns, messages that
+    have entered while another waits to go straight on. Of each message: cycles, shares, five as in
+    ``Sends``; came, when its header is in its buffer; stage, the output that it goes for; released,
+    how many it has left. Of each stage of its way: kinds, which of the five it is; behind, the next
+    message in the buffer there; need, when its last wavelet passes, as far as known.
     """
     # An event: its cycle, whether an output is looked at, a running number, what, the message.
     # Who asks in a cycle, and what is left in it, comes before who is served in it.
@@ -197,8 +274,11 @@ def _run(
             # The header asks at the input where the output before has brought it.
             place = way_start[message] + stage[message]
             output = ways[place]
-            entry = (ways[place - 1] % 5 + 2) % 4 if stage[message] > 0 else RAMP
-            waiting[output * 5 + entry] = message
+            entry = RAMP
+            if stage[message] > 0:
+                before = ways[place - 1]
+                entry = (before % 5 + 2) % 4 if before // 5 != output // 5 else INSIDE
+            waiting[output * ENTRIES + entry] = message
             count += 1
             heapq.heappush(events, (time, 1, count, SERVE - output, message))
             continue
@@ -206,43 +286,72 @@ def _run(
         output = SERVE - what
         if held[output] != 0:
             continue
+        side = output % 5
         message = -1
         entry = 0
-        for turn in range(1, 6):
-            entry = (served[output] + turn) % 5
-            if waiting[output * 5 + entry] >= 0:
-                message = waiting[output * 5 + entry]
-                break
+        ahead = (side + 2) % 4 if side != RAMP else ENTRIES
+        straight = -1  # one that goes straight on, and waits
+        for turn in range(1, ENTRIES + 1):
+            other = (served[output] + turn) % ENTRIES
+            if waiting[output * ENTRIES + other] < 0:
+                continue
+            if other == ahead and turns[output] < before_others[output]:
+                # Each of the routers that this one stands for takes turns with those that enter.
+                straight = waiting[output * ENTRIES + other]
+                continue
+            message = waiting[output * ENTRIES + other]
+            entry = other
+            break
+        if message < 0 and straight >= 0:
+            message = straight
+            entry = ahead
+            straight = -1
         if message < 0:
             continue
-        whole = wavelets[message]
-        if still[output] > 0 and still[output] + min(whole, depth) > depth:
+        here, start = stage[message], way_start[message]
+        kind = 5 * message + kinds[start + here]
+        whole = cycles[kind]
+        share = shares[kind]
+        if still[output] > TINY and still[output] + min(whole * share, room[output]) > room[output]:
             continue
-        waiting[output * 5 + entry] = -1
+        waiting[output * ENTRIES + entry] = -1
         served[output] = entry
         held[output] = 1
-        here, start = stage[message], way_start[message]
+        turns[output] = turns[output] + 1 if straight >= 0 else 0
         if here > 0:  # it begins to leave the buffer before, where others may follow
             before = ways[start + here - 1]
-            still[before] -= whole
+            kind = 5 * message + kinds[start + here - 1]
+            still[before] -= cycles[kind] * shares[kind]
             asking = False
-            for other in range(5):
-                asking = asking or waiting[before * 5 + other] >= 0
+            for other in range(ENTRIES):
+                asking = asking or waiting[before * ENTRIES + other] >= 0
             if asking:
                 count += 1
                 heapq.heappush(events, (time + 1, 1, count, SERVE - before, message))
         # Behind a header that waits there is room for so many wavelets in each buffer; the
         # outputs further back are held until the others have moved up.
         more = whole - 1
-        need[start + here] = time + more
+        need[start + here] = time + whole * share - 1
         is_last = here == way_length[message] - 1
-        for earlier in range(released[message], here):
-            bound = time + more - (depth - 1) * (here - earlier)  # room is seen a cycle later
+        moved_up = 0.0
+        inside = room[output]
+        for back_by in range(1, here - released[message] + 1):
+            earlier = here - back_by
+            behind_it = ways[start + earlier]
+            kind = 5 * message + kinds[start + earlier]
+            scale = whole / cycles[kind]
+            moved_up += (room[behind_it] - 1) * scale  # room is seen a cycle later
+            inside += room[behind_it] * scale
+            bound = time + (more - moved_up) * shares[kind]
             need[start + earlier] = max(need[start + earlier], bound)
         while released[message] <= here:
             earlier = released[message]
-            if not is_last and depth * (here + 1 - earlier) <= more:
+            if not is_last and inside <= more:
                 break
+            behind_it = ways[start + earlier]
+            if earlier < here:
+                kind = 5 * message + kinds[start + earlier]
+                inside -= room[behind_it] * whole / cycles[kind]
             passed = need[start + earlier]
             count += 1
             heapq.heappush(events, (passed + 1, 0, count, earlier, message))
@@ -264,11 +373,11 @@ def _run(
             continue
         # The header goes on, and asks when it is at the head of the next buffer.
         stage[message] += 1
-        came[message] = time + hop
-        still[output] += whole
+        came[message] = time + far[output]
+        still[output] += whole * share
         if back[output] < 0:
             count += 1
-            heapq.heappush(events, (time + hop, 0, count, ASK, message))
+            heapq.heappush(events, (time + far[output], 0, count, ASK, message))
         else:
             behind[back[output]] = message
         back[output] = start + here

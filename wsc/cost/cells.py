@@ -1,0 +1,254 @@
+"""Messages of a large mesh: those from one cell of tiles to another are followed as one.
+
+Tiles side by side do much the same, and what they send meets on the same links. So the mesh is
+cut into cells, and each becomes a router of a grid, on which messages are followed as those of
+single tiles are (``wormhole``). A message there stands for all that goes from one cell to another
+in some turns of a loop. How long it takes to pass is the number of its wavelets for each of the
+lines over which they are spread: rows of its senders, columns and tiles of its targets. Of a link
+of the grid, which is as many links of the mesh as its cell has rows or columns, it takes a part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wsc.cost.messages import Sample
+from wsc.cost.tiles import Axis
+from wsc.cost.wormhole import Grid, Sends, follow
+
+STAGES = 100_000  # routers passed by all messages of a move together: about so many, or ...
+SINGLE = 4  # ... times this if each tile has a router, in the first moves of a program ...
+BUDGET = 1_200_000  # ... which pass this number
+SIDES = (24, 16, 12, 8)  # cells along each axis, if the other one has as many
+WIDEST = 8  # tiles between those of a sample that send, if those between them do
+FINER = 1.2  # steps in which cells get smaller
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """One axis, cut into cells. of: the cell of each coordinate. tiles: along each cell."""
+
+    of: np.ndarray
+    tiles: np.ndarray
+
+    @property
+    def count(self) -> int:
+        """Cells along the axis."""
+        return len(self.tiles)
+
+    @staticmethod
+    def single(size: int) -> Cells:
+        """A cell for each tile."""
+        return Cells(np.arange(size), np.ones(size))
+
+    @staticmethod
+    def cut(size: int, most: int, ends: tuple[np.ndarray, ...]) -> Cells:
+        """At most so many cells, smaller ones where many messages begin or end.
+
+        An axis is halved, and so are the halves: lines that do alike are in cells of one size, and
+        these begin at the same places along both axes.
+
+        ends: coordinates of senders, and of targets.
+        """
+        if size <= most:
+            return Cells.single(size)
+        dense = np.zeros(size)
+        for found in (np.unique(part) for part in ends if len(part)):
+            # What is between coordinates of a sample is as those are.
+            gap = min(int(np.diff(found).max(initial=1)), WIDEST)
+            here = np.zeros(size + gap, bool)
+            here[(found[:, None] + np.arange(gap)).ravel()] = True
+            dense[here[:size]] += 1.0 / here[:size].sum()
+        before = np.concatenate([[0.0], np.cumsum(dense)])
+        limit, kept, cuts = 2.0, [0], [0]
+        while len(cuts) <= most and limit > 1.0 / size / size:
+            kept, limit = cuts, limit / FINER
+            cuts = _halved(before, limit, 0, 1 << (size - 1).bit_length())
+        number = np.searchsorted(kept, np.arange(size), side="right") - 1
+        return Cells(number, np.bincount(number).astype(float))
+
+
+def _halved(before: np.ndarray, limit: float, begin: int, end: int) -> list[int]:
+    """Where cells begin, none of which has more than so much, unless it is a single tile."""
+    size = len(before) - 1
+    if begin >= size:
+        return []
+    if end - begin == 1 or before[min(end, size)] - before[begin] <= limit:
+        return [begin]
+    middle = (begin + end) // 2
+    return _halved(before, limit, begin, middle) + _halved(before, limit, middle, end)
+
+
+@dataclass(frozen=True, slots=True)
+class Flows:
+    """Messages between cells, in the order of their senders, and of turns.
+
+    source, target: cells, row by row. of: which of them an entry of the sample belongs to.
+    """
+
+    x: Cells
+    y: Cells
+    source: np.ndarray
+    target: np.ndarray
+    of: np.ndarray
+
+    @property
+    def stages(self) -> int:
+        """Routers that they pass, together."""
+        across = np.abs(self.source % self.x.count - self.target % self.x.count)
+        down = np.abs(self.source // self.x.count - self.target // self.x.count)
+        return int((across + down + 1).sum())
+
+    @staticmethod
+    def between(x: Cells, y: Cells, sent: Sample, parts: int) -> Flows:
+        """Those of a sample, if its turns are taken together to so many parts."""
+        cells = x.count * y.count
+        source = y.of[sent.y] * x.count + x.of[sent.x]
+        target = y.of[sent.to_y] * x.count + x.of[sent.to_x]
+        part = sent.turn * parts // (int(sent.turn[-1]) + 1)
+        keys, of = np.unique((source * parts + part) * cells + target, return_inverse=True)
+        return Flows(x, y, keys // (parts * cells), keys % cells, of)
+
+
+@dataclass(slots=True)
+class Moves:
+    """Follows the messages of a program's moves, in the first of them those of single tiles.
+
+    budget: routers that may be passed before the others are followed by cells alone.
+    """
+
+    budget: float = BUDGET
+
+    def arrivals(
+        self, sent: Sample, x: Axis, y: Axis, depth: int, ramp: int, hop: int = 1
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """When the last message has come to each sampled tile, and when its own last one is off.
+
+        depth: wavelets of an input buffer. ramp: cycles from a core into the network. hop: those
+        from a router to the next one.
+
+        Returns:
+            Two times cycles, [rows, columns] of sampled tiles; 0 where there is none.
+        """
+        flows = flows_of(sent, x.size, y.size, STAGES, SINGLE * STAGES if self.budget > 0 else 0)
+        self.budget -= flows.stages
+        grid = Grid(flows.x.tiles, flows.y.tiles)
+        came, ends = follow(_sends(flows, sent), grid, depth, ramp, hop, compiled=True)
+        shape = flows.y.count, flows.x.count
+        at = np.ix_(flows.y.of[y.places], flows.x.of[x.places])
+        return came.reshape(shape)[at], ends.reshape(shape)[at]
+
+
+def flows_of(sent: Sample, width: int, height: int, most: int, single: int = 0) -> Flows:
+    """The messages of the finest grid on which they pass about so many routers.
+
+    single: how many they may pass if each tile has a router.
+    """
+    turns = int(sent.turn[-1]) + 1
+    far = np.abs(sent.to_x - sent.x) + np.abs(sent.to_y - sent.y) + 1
+    known = sent.wide.max() == 1 and sent.high.max() == 1
+    if known and far.sum() <= single:
+        return Flows.between(Cells.single(width), Cells.single(height), sent, turns)
+    found = Flows.between(Cells.cut(width, 1, ()), Cells.cut(height, 1, ()), sent, 1)
+    for side in SIDES:
+        # A short axis leaves its share to the other one.
+        rows = min(height, side)
+        columns = min(width, side * side // rows)
+        rows = min(height, side * side // columns)
+        x = Cells.cut(width, _known(sent.x, sent.wide, columns), (sent.x, sent.to_x))
+        y = Cells.cut(height, _known(sent.y, sent.high, rows), (sent.y, sent.to_y))
+        parts, found = turns, Flows.between(x, y, sent, turns)
+        while found.stages > most and parts > 1:
+            parts = max(min(parts * most // found.stages, parts - 1), 1)
+            found = Flows.between(x, y, sent, parts)
+        if found.stages <= SINGLE * most:  # cells that are larger are less exact
+            break
+    return found
+
+
+def _known(senders: np.ndarray, stand: np.ndarray, most: int) -> int:
+    """How many cells there may be, so that each has some senders of a sample."""
+    return most if stand.max() == 1 else max(min(most, len(np.unique(senders)) // 2), 1)
+
+
+def _sends(flows: Flows, sent: Sample) -> Sends:
+    """How long each of the messages takes, of which part of its links, and when it leaves."""
+    words = sent.wavelets * sent.wide * sent.high
+    whole = np.bincount(flows.of, words)
+    begin = np.searchsorted(flows.source, np.arange(flows.x.count * flows.y.count + 1))
+    rows, columns = flows.source // flows.x.count, flows.target % flows.x.count
+    # Lines of the mesh over which a message is spread, and those of which its links consist.
+    more_x, more_y = _more(sent, sent.to_x), _more(sent, sent.to_y)
+    tiles = sent.to_y * len(flows.x.of) + sent.to_x
+    cycles: list[np.ndarray] = []
+    shares: list[np.ndarray] = []
+    for line, more, link in (
+        (sent.y, float(sent.high.mean()), rows),
+        (sent.to_x, more_x, columns),
+        (tiles, more_x * more_y, flows.target),
+    ):
+        mine = _lines(flows.of, line, more)
+        cycles.append(whole / mine)
+        shares.append(np.minimum(mine / _lines(link[flows.of], line, more)[link], 1.0))
+    # Within the cell of its target it may pass some links more.
+    inside: list[np.ndarray] = []
+    for place, (axis, begins, ends) in enumerate(
+        ((flows.x, sent.x, sent.to_x), (flows.y, sent.y, sent.to_y))
+    ):
+        ahead, held = _within(axis, begins, ends)
+        part = np.bincount(flows.of, held * words) / whole
+        sign = np.sign(np.bincount(flows.of, ahead * words)).astype(np.int64)
+        inside.append(np.where(part > 0, sign, 0))
+        cycles.insert(2 * place + 1, np.maximum(cycles[2 * place] * part, 1.0))
+        shares.insert(2 * place + 1, shares[2 * place])
+    first, last = (np.bincount(flows.of, time * words) / whole for time in (sent.first, sent.last))
+    passed = np.stack(cycles), np.stack(shares), np.stack(inside)
+    return Sends(begin, flows.target, *passed, first, last)
+
+
+def _within(axis: Cells, begins: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How far ways go along an axis within the cell of their ends, and how much of it they hold.
+
+    What goes a single tile on has its links for itself. Behind a few others it has next to no
+    turns, so that all of a cell go one after the other.
+    """
+    edges = np.concatenate([[0], np.cumsum(axis.tiles)]).astype(np.int64)
+    cell = axis.of[ends]
+    # Those from other cells come in at the near edge.
+    came = np.clip(begins, edges[cell] - 1, edges[cell + 1])
+    ahead = ends - came
+    far, tiles = np.abs(ahead), axis.tiles[cell]
+    part = np.minimum(far / tiles, 1.0)
+    serial = 1.0 - 0.5 ** np.maximum(far - 1, 0)
+    return ahead, np.where(tiles > 1, part + (1.0 - part) * serial, 0.0) * (far > 0)
+
+
+def _lines(group: np.ndarray, line: np.ndarray, more: float) -> np.ndarray:
+    """How many lines the entries of each group have. more: for how many a known one stands."""
+    size = int(line.max()) + 1
+    keys = np.unique(group.astype(np.int64) * size + line)
+    group, line = keys // size, keys % size
+    count = int(group[-1]) + 1
+    low, high = np.full(count, size), np.zeros(count, np.int64)
+    np.minimum.at(low, group, line)
+    np.maximum.at(high, group, line)
+    return np.clip(np.bincount(group) * more, 1.0, np.maximum(high - low, 0) + more)
+
+
+def _more(sent: Sample, to: np.ndarray) -> float:
+    """For how many targets a known one stands.
+
+    Where tiles of a sample send to another target than the next ones do, those between them have
+    others again.
+    """
+    found = 1.0
+    for along, beside, stand in ((sent.x, sent.y, sent.wide), (sent.y, sent.x, sent.high)):
+        if stand.max() == 1:
+            continue
+        order = np.lexsort((along, beside, sent.turn))
+        same = (np.diff(sent.turn[order]) == 0) & (np.diff(beside[order]) == 0)
+        changes = float((np.diff(to[order]) != 0)[same].mean()) if same.any() else 1.0
+        found *= 1.0 + (float(stand.mean()) - 1.0) * changes
+    return found
