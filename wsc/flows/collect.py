@@ -76,14 +76,13 @@ class CollectStream(Stream):
         count = np.where(here, work.count, 0.0)
         now = self.schedule.current(count.max(axis=0))
         link = self.model.link
-        turns = now < 0 or bool(self.schedule.in_turn[now])
-        left, done = self._blocks(work, here, count, link, turns)
+        left, done = self._blocks(work, here, count, link, now)
         interval = float(self.schedule.interval[now]) if now >= 0 else link
         if interval > link:
             # A port that takes nothing leaves its share of the bandwidth to the others: the
             # blocks of a column are through with a fair share, or when all columns are.
-            shared, later = self._blocks(work, here, count, interval, turns)
-            whole = self._whole(work, here, count, interval)
+            shared, later = self._blocks(work, here, count, interval, now)
+            whole = self._whole(work, here, interval, now)
             left = np.maximum(left, np.minimum(shared, whole))
             done = np.maximum(done, np.minimum(later, whole))
         self.left = left
@@ -96,15 +95,17 @@ class CollectStream(Stream):
         yield
 
     def _blocks(
-        self, work: Work, here: np.ndarray, count: np.ndarray, interval: float, turns: bool
+        self, work: Work, here: np.ndarray, count: np.ndarray, interval: float, now: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """When the last wavelet leaves, by column, and when each tile's instruction is over.
 
-        interval: cycles between two words of a port, at least. turns: whether a control wavelet
-        lets the next tile's block pass.
+        interval: cycles between two words of a port, at least. now: what the edge takes them for;
+        where tiles have their turn, a control wavelet lets the next tile's block pass.
         """
+        turns = now < 0 or bool(self.schedule.in_turn[now])
         gaps, link = self.rows.gaps, self.model.link
         between = self._between(count)
+        words = self.schedule.between(now, count, gaps)
         left, done = self.left, work.alone
         for row in range(len(count)):
             if not here[row].any():
@@ -112,7 +113,7 @@ class CollectStream(Stream):
             own, way = count[row], self.latency[row]
             # Tiles between this sampled one and the one before are like that one.
             before = max(row - 1, 0)
-            skipped = max(gaps[row] - 1, 0) * (count[before] * interval + between[before])
+            skipped = words[row] * interval + max(gaps[row] - 1, 0) * between[before]
             pace = np.maximum(work.pace[row], interval)
             free = np.where(left > 0, left + TURN, 0.0) + skipped  # when the way out is free
             late = own + 1 - self.slack  # the control wavelet behind the block needs room, too
@@ -135,12 +136,12 @@ class CollectStream(Stream):
             left = np.where(here[row], last, left)
         return left, done
 
-    def _whole(self, work: Work, here: np.ndarray, count: np.ndarray, interval: float) -> float:
+    def _whole(self, work: Work, here: np.ndarray, interval: float, now: int) -> float:
         """When all columns are through, if the edge always takes what there is.
 
-        interval: cycles between two words of a port with a fair share.
+        interval: cycles between two words of a port with a fair share. now: what the edge takes.
         """
-        words = (count * self.rows.weight[:, None]).sum(axis=0) * self.columns.weight
+        words = self.schedule.elements(now) * self.columns.weight
         busy = float(self.columns.weight[words > 0].sum())
         ready = work.start + self.lead + self.latency[:, None]
         first = np.maximum(ready.min(axis=0, where=here, initial=float(ready.max())), self.left)

@@ -40,3 +40,23 @@ class Schedule:
             return -1
         at = int(np.searchsorted(self.upto[:, column], self.done[column] + 0.5))
         return min(at, len(self.upto) - 1)
+
+    def elements(self, at: int) -> np.ndarray:
+        """The elements of a transfer, by column."""
+        return self.upto[at] - self.upto[at - 1] if at else self.upto[at]
+
+    def between(self, at: int, count: np.ndarray, gaps: np.ndarray) -> np.ndarray:
+        """Elements of the tiles between each sampled one and the one before [rows, columns].
+
+        They are like the one before, but all together what the transfer ``at`` still has in their
+        column: blocks may lie apart, and then a sample has more tiles with a block, or fewer,
+        than it stands for.
+        count: of the sampled tiles [rows, columns]. gaps: from each of these to the one before.
+        """
+        before = np.vstack([count[:1], count[:-1]])
+        like = np.maximum(gaps - 1, 0)[:, None] * before
+        if at < 0:
+            return like
+        rest = self.elements(at) - count.sum(axis=0)
+        found = like.sum(axis=0)
+        return like * np.where((found > 0) & (rest > 0), rest / np.maximum(found, 1.0), 1.0)

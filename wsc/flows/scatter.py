@@ -85,9 +85,10 @@ class ScatterStream(Stream):
         gaps = self.rows.gaps
         done = np.zeros(here.shape)
         control = max(CONTROL, float(self.schedule.control[now]))
+        between = self.schedule.between(now, count, gaps)
         for row in range(len(count)):
             own = count[row]
-            skipped = max(gaps[row] - 1, 0) * (count[row - 1] * interval + control)
+            skipped = between[row] * interval + max(gaps[row] - 1, 0) * control
             pace = np.maximum(work.pace[row], interval)
             late = own - self.slack[row]
             held = np.where(late > 0, work.start[row] + late * pace, 0.0)
