@@ -15,6 +15,7 @@ from tests.cli.helpers import done, mlp, refused, wsc
 from tests.stacks import decoder
 from wsc.errors import CompileError
 from wsc.pages import FORMATS, format_of
+from wsc.pages.formats import report_format
 
 
 def test_the_rows_of_a_run_are_those_of_its_json(tmp_path: Path) -> None:
@@ -60,6 +61,12 @@ def test_node_data_is_of_one_run(tmp_path: Path) -> None:
 def test_another_ending_is_refused_before_any_work(tmp_path: Path, command: str) -> None:
     told = wsc(command, tmp_path / "no.onnx", "--report", tmp_path / "a.txt")
     refused(told, "a.txt: the ending of a report says its format", *FORMATS)
+
+
+@pytest.mark.parametrize("ending", [".html", ".CSV", "csv", ".tar.gz"])
+def test_an_ending_is_of_one_format(ending: str) -> None:
+    with pytest.raises(TypeError, match="the ending of another format, or none"):
+        report_format(ending, "another")
 
 
 def test_the_case_of_an_ending_is_no_matter() -> None:

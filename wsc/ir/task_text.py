@@ -197,7 +197,7 @@ def _fields(kind: type[Task]) -> tuple[_Field, ...]:
     found: list[_Field] = []
     for entry in fields(kind):
         role = roles(kind)[entry.name]
-        if role is Role.NODE:
+        if role is Role.NODES:
             continue
         hint, several, optional = hints[entry.name], False, False
         if hint not in _FORMS and NoneType in get_args(hint):

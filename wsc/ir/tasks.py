@@ -29,7 +29,7 @@ class Role(Enum):
     WRITE = "write"  # views whose values it writes
     SCRATCH = "scratch"  # names of buffers that hold something during this task only
     EDGE = "edge"  # names of edge tensors that it takes in or sends out
-    NODE = "node"  # names of ONNX nodes that it is for
+    NODES = "nodes"  # names of ONNX nodes that it is for
     MOVEMENT = "movement"  # positions: they may go on from step to step of a recurrence
     FACT = "fact"  # anything else: neither a buffer nor an edge tensor
 
@@ -39,13 +39,13 @@ Read = Annotated[_T, Role.READ]
 Write = Annotated[_T, Role.WRITE]
 Scratch = Annotated[_T, Role.SCRATCH]
 Edge = Annotated[_T, Role.EDGE]
-Nodes = Annotated[_T, Role.NODE]
+Nodes = Annotated[_T, Role.NODES]
 Movement = Annotated[_T, Role.MOVEMENT]
 Fact = Annotated[_T, Role.FACT]
 
 TASKS: dict[str, type[Task]] = {}  # every kind of task by its name
 ROLES: dict[type[Task], dict[str, Role]] = {}
-_HOLDS = {Role.READ: View, Role.WRITE: View, Role.SCRATCH: str, Role.EDGE: str, Role.NODE: str}
+_HOLDS = {Role.READ: View, Role.WRITE: View, Role.SCRATCH: str, Role.EDGE: str, Role.NODES: str}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,10 +44,15 @@ FORMATS: dict[str, Format] = {}
 
 
 def report_format(ending: str, title: str, several: bool = True) -> Callable[[Writer], Writer]:
-    """Declare the function below as the format of files with an ending; see ``Format``."""
+    """Declare the function below as the format of files with an ending; see ``Format``.
+
+    Raises:
+        TypeError: another format has this ending, or no name of a file ends so.
+    """
+    if ending in FORMATS or not re.fullmatch(r"\.[a-z0-9]+", ending):
+        raise TypeError(f"{ending!r} is the ending of another format, or none in lower case")
 
     def declare(write: Writer) -> Writer:
-        assert ending not in FORMATS, f"two formats end in {ending}"
         FORMATS[ending] = Format(ending, title, several, write)
         return write
 

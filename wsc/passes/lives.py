@@ -105,7 +105,7 @@ def form(task: Task, positions: bool = False, names: bool = True) -> Hashable:
             found.append(tuple((view.dtype, view.extents, view.strides) for view in held))
         elif role is Role.SCRATCH:
             found.append(len(held))
-        elif role in (Role.EDGE, Role.NODE) and not names:
+        elif role in (Role.EDGE, Role.NODES) and not names:
             found.append(bool(held))
         elif role is Role.MOVEMENT and not positions:
             found.append(tuple(type(step) for step in held))
