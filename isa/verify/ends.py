@@ -64,14 +64,16 @@ class Ends:
         if transfer.direction is Direction.DRAIN:
             self._take(port, region, transfer.side, total)
         elif transfer.then is Control.NONE:
-            self._play(port, region, transfer.side, Control.NONE, total)
+            port.played.append((Control.NONE, self._line(region, transfer.side, total)))
         else:
+            # Repetitions that are alike share their line: there may be very many.
+            lines = [self._line(region, transfer.side, part * rows) for part in once]
+            switch = self._line(region, transfer.side, guard)
             for number in range(count):
-                here = once[number % parts] * rows
-                self._play(port, region, transfer.side, Control.NONE, here)
-                self._play(port, region, transfer.side, transfer.then, guard)
+                port.played.append((Control.NONE, lines[number % parts]))
+                port.played.append((transfer.then, switch))
         if transfer.final is not Control.NONE:
-            self._play(port, region, transfer.side, transfer.final, guard)
+            port.played.append((transfer.final, self._line(region, transfer.side, guard)))
         if transfer.lookup is not None:
             rows = transfer.lookup
             values = np.zeros(side_length(region, rows.side), np.int64)
@@ -105,11 +107,6 @@ class Ends:
         start = region.left if along_row else region.top
         line[start : start + len(values)] = values
         return line
-
-    def _play(
-        self, port: Port, region: Region, side: Side, control: Control, values: Counts
-    ) -> None:
-        port.played.append((control, self._line(region, side, values)))
 
     def _take(self, port: Port, region: Region, side: Side, values: Counts) -> None:
         line = self._line(region, side, values)

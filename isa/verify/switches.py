@@ -76,15 +76,24 @@ class Switched:
         return {side: data[numbers] for side, numbers in self.out.items()}
 
     def _fed(self, side: Side) -> Counts:
-        """The number of the stream that the edge plays into each port of a side."""
+        """The number of the stream that the edge plays into each port of a side.
+
+        Raises:
+            TooMany: these streams alone have more items than are followed.
+        """
         played = self.played.get(side, ())
         if not played:
             return np.zeros(self.owner.shape[_along(side)], np.int64)
-        lines = np.stack([line for _, line in played], axis=1)
-        table, which = np.unique(lines, axis=0, return_inverse=True)
-        controls = [control for control, _ in played]
-        streams = [joined(zip(controls, row, strict=True)) for row in table.tolist()]
-        return np.array([self.routers.number(stream) for stream in streams])[which.ravel()]
+        firsts, which = _alike([line for _, line in played])
+        numbers: list[int] = []
+        items = 0
+        for port in firsts.tolist():
+            stream = joined((control, int(line[port])) for control, line in played)
+            items += len(stream)
+            if items > MOST_ITEMS:
+                raise TooMany
+            numbers.append(self.routers.number(stream))
+        return np.array(numbers)[which]
 
     def _waiting(self) -> Counts:
         """How many neighbours with a route each tile receives from."""
@@ -208,6 +217,24 @@ def joined(items: Iterable[Item]) -> Stream:
         elif count:
             found.append((control, count))
     return tuple(found)
+
+
+def _alike(lines: Sequence[Counts]) -> tuple[Counts, Counts]:
+    """The first of all ports with the same values in all lines, and for each port which it is.
+
+    There may be hundreds of thousands of lines, most of them one object: ports are told apart by
+    numbers made of their values, and then held against the first one, value for value.
+    """
+    distinct = list({id(line): line for line in lines}.values())
+    made = np.zeros(len(distinct[0]), np.uint64)
+    for line in distinct:
+        made = made * np.uint64(0x9E3779B97F4A7C15) + line.astype(np.uint64) + np.uint64(1)
+    _, firsts, which = np.unique(made, return_index=True, return_inverse=True)
+    which = which.ravel()
+    if not all(np.array_equal(line, line[firsts][which]) for line in distinct):
+        table = np.stack(distinct, axis=1)
+        _, firsts, which = np.unique(table, axis=0, return_index=True, return_inverse=True)
+    return firsts, which.ravel()
 
 
 def _along(side: Side) -> int:

@@ -151,13 +151,16 @@ def test_forms_are_explained_and_asked_for(tmp_path: Path) -> None:
     model, out = mlp(tmp_path), tmp_path / "a.wsa"
     options = ("compile", model, "-o", out, "--fabric", "2x3", "--explain", "fc0")
     text = done(wsc(*options)).stdout
-    rows = [line for line in text.splitlines() if " local " in line or " reduce " in line]
-    assert "contract(%x, %fc0.weight)" in text
+    # The product comes first; the sum with the bias behind it is of this node too.
+    assert "map(%fc0.product, %fc0.bias)" in text
+    product = text.split("\n\n")[0]
+    rows = [line for line in product.splitlines() if " local " in line or " reduce " in line]
+    assert "contract(%x, %fc0.weight)" in product
     assert sum(row.endswith("taken") for row in rows) == 1
     usual = out.read_text()
     other = next(row for row in rows if not row.endswith("taken")).split("   ")[0]
     text = done(wsc(*options, "--form", f"fc0={other.replace(' ', ',')}")).stdout
-    (taken,) = [line for line in text.splitlines() if "taken" in line]
+    (taken,) = [line for line in text.split("\n\n")[0].splitlines() if "taken" in line]
     assert taken.startswith(f"{other} ")
     assert taken.endswith("taken: asked for")
     assert out.read_text() != usual
@@ -166,13 +169,13 @@ def test_forms_are_explained_and_asked_for(tmp_path: Path) -> None:
 def test_forms_that_are_not_there(tmp_path: Path) -> None:
     model, out = mlp(tmp_path), tmp_path / "a.wsa"
     options = ("compile", model, "-o", out, "--fabric", "2x3")
-    refused(wsc(*options, "--explain", "fc3"), "no product belongs to a node 'fc3'; did you mean")
+    refused(wsc(*options, "--explain", "fc3"), "no form belongs to a node 'fc3'; did you mean")
     refused(wsc(*options, "--form", "fc0"), "--form fc0: wants NODE=FORM")
     refused(wsc(*options, "--form", "fc0=local", "--form", "fc0=x=k"), "'fc0' is given twice")
     assert not out.exists()
     done(wsc(*options, "--dump-ir", tmp_path / "ir"))
     out.unlink()
     later = (*options, "--from", tmp_path / "ir" / "06-memory.txt")
-    refused(wsc(*later, "--form", "fc0=local"), "06-memory.txt: has the forms of products in it")
+    refused(wsc(*later, "--form", "fc0=local"), "06-memory.txt: has the forms of nodes in it")
     refused(wsc(*later, "--explain", "fc0"), "goes on behind")
     assert not out.exists()

@@ -401,7 +401,7 @@ def test_options_that_there_are_not_are_refused() -> None:
     refused("group 'lr=1': is of the form PATTERN:NUMBERS", groups=["lr=1"])
     refused("group 'w:': is of the form PATTERN:NUMBERS", groups=["w:"])
     refused("clip is a norm", clip=-1.0)
-    refused("over 1 run or more", over=0)
+    refused("over is a number of runs from 1 on, or auto, not 0", over=0)
     refused("numbers of 0 or more", schedule=(-1.0,))
     refused("no initializer of floats has such a name \\(there are: w, b\\)", trainable=["v*"])
 

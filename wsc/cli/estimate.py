@@ -189,7 +189,8 @@ def command(
             return _step(chosen, fabric, dims, bind, precision, settings, shared)
 
         program, runs = shared_out(accumulate, sizes.batch, wafers, compiled_in)
-        tokens = None if tokens is None or isinstance(accumulate, int) else tokens // runs
+        if tokens is not None and not isinstance(accumulate, int):
+            tokens //= runs
     elif isinstance(named, Named):
         _refuse_sizes(model, dims, bind)
         program = compiled(named, fabric or FABRIC, precision, settings, holding.options())
