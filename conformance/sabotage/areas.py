@@ -134,11 +134,16 @@ AREAS: dict[str, Area] = {
     "network": Area(
         (
             "wsc/cost/network.py",
-            "wsc/cost/in_order.py",
-            "wsc/cost/serial.py",
+            "wsc/cost/cells.py",
+            "wsc/cost/senders.py",
             "wsc/cost/wormhole.py",
         ),
-        ("tests/cost/test_wormhole.py", "tests/cost/test_network.py"),
+        (
+            "tests/cost/test_cells.py",
+            "tests/cost/test_network.py",
+            "tests/cost/test_senders.py",
+            "tests/cost/test_wormhole.py",
+        ),
     ),
     "engines": Area(
         (
