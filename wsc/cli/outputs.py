@@ -33,7 +33,7 @@ class ReportFile(click.Path):
         """The path, if there is a format for it."""
         from wsc.pages import format_of
 
-        path = super().convert(value, param, ctx)
+        path = Path(str(super().convert(value, param, ctx)))
         try:
             format_of(path)
         except CompileError as error:
