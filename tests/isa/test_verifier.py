@@ -1,6 +1,5 @@
 """The verifier on large fabrics, and what it must not refuse. Refusals are in tests/errors."""
 
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
