@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from tests.cost.cases import single
 from tests.fabric import build
 from wsc.cost import threads
 from wsc.cost.messages import Sample
+from wsc.cost.predict import predict
 from wsc.cost.senders import Part, places
 from wsc.cost.walk import Walk
 
@@ -59,3 +61,20 @@ def test_a_part_stands_for_the_whole_axis(size: int, most: int) -> None:
 def test_a_sample_has_a_bounded_number_of_tiles(width: int, height: int, turns: int) -> None:
     columns, rows = places(width, height, turns)
     assert 1 <= len(columns.places) * len(rows.places) <= 60_000
+
+
+def test_senders_between_all_tiles_of_a_sample_are_those_that_walk() -> None:
+    """One row of 700 sends, to all others: no tile of the sample is in it."""
+    shape = [700, 90]
+    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in "xey"]
+    ends = {"low": [698], "high": [699], "axis": [0]}
+    nodes = [
+        helper.make_node("Add", ["x", "x"], ["twice"]),
+        helper.make_node("Slice", ["twice", *ends], ["row"]),
+        helper.make_node("Add", ["e", "row"], ["y"]),
+    ]
+    constants = [numpy_helper.from_array(np.array(v), name) for name, v in ends.items()]
+    graph = helper.make_graph(nodes, "row", tensors[:2], tensors[2:], constants)
+    program = build(helper.make_model(graph), "90x700")
+    # A run takes 9,267 cycles.
+    assert predict(program.assembly, program.fabric).cycles == pytest.approx(9_267, rel=0.01)
