@@ -158,3 +158,22 @@ def test_at_any_moment_there_is_one_line(tmp_path: Path, moment: float) -> None:
     assert said in ("interrupted\n", "interrupted while compiling\n")
     # Both files or neither: when it comes just before the end, both are there.
     assert files(tmp_path) in (["model.onnx"], ["model.onnx", *pair])
+
+
+def test_an_interrupt_before_the_command_runs_is_one_line(tmp_path: Path) -> None:
+    """There click would put an empty line before it."""
+    start = (
+        "import os, signal, click, wsc.cli.start as it\n"
+        "parse = click.Group.parse_args\n"
+        "def interrupted(*given):\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return parse(*given)\n"
+        "click.Group.parse_args = interrupted\n"
+        "it.main()"
+    )
+    command = [sys.executable, "-c", start, "ops"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (INTERRUPTED, "interrupted\n")

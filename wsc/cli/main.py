@@ -69,6 +69,8 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; a reader that went away is no error of ours."""
+        if Interrupts.latest is not None:
+            Interrupts.latest.begun = True
         try:
             with on_the_command_line():
                 return super().invoke(ctx)
@@ -122,13 +124,14 @@ class LazyGroup(click.Group):
 class Interrupts:
     """What an interrupt does while a command runs: ``wsc.cli.start`` says why.
 
-    seen: whether one came.
+    seen: whether one came. begun: whether a command runs; before, click would take an interrupt
+    for one of its own prompts, and nothing can be lost.
     """
 
     latest: Interrupts | None = None
 
     def __init__(self) -> None:
-        self.seen = False
+        self.seen = self.begun = False
 
     def watch(self) -> None:
         """Take the interrupts of this process from now on."""
@@ -139,7 +142,7 @@ class Interrupts:
 
     def _take(self, number: int, frame: FrameType | None) -> None:
         self.seen = True
-        if importing(frame) and not files_under_way():
+        if not self.begun or (importing(frame) and not files_under_way()):
             _interrupted(doing())
             self.leave()
         signal.default_int_handler(number, frame)
