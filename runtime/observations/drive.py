@@ -62,6 +62,12 @@ def _drive(
     def counted(cycles: int) -> Counters:
         return collect(image, seen, cycles)
 
+    def ended(cycles: int) -> Counters:
+        settle()
+        counters = counted(cycles)
+        watch.end(cycles, counters)
+        return counters
+
     while True:
         # The run stands where it is to be looked at; what is there counts as it does at a limit.
         until = min(watch.next(), limit)
@@ -72,9 +78,7 @@ def _drive(
             message, where = deadlock.describe_fault(image, seen)
             raise ExecutionFault(message, int(now["now"]), where)
         if now["now"] >= limit:
-            settle()
-            counters = counted(limit)
-            watch.end(limit, counters)
+            counters = ended(limit)
             # Threads that reach their end in the cycle of the limit need no cycle of it.
             if not deadlock.drained(seen) or go_over() != Status.QUIET or now["last"] >= limit:
                 raise CycleLimit(f"the run did not end within {limit} cycles", limit, counters)
@@ -82,17 +86,12 @@ def _drive(
         if status == Status.QUIET:
             cycles = int(now["last"]) + 1
             if not deadlock.finished(image, seen):
-                settle()
+                counters = ended(cycles)
                 told = deadlock.report(image, seen, cycles)
-                counters = counted(cycles)
-                watch.end(cycles, counters)
                 raise Deadlock(told, cycles, counters=counters)
             if options.progress is not None:
                 options.progress(cycles, 1.0)
-            settle()
-            counters = counted(cycles)
-            watch.end(cycles, counters)
-            return cycles, counters
+            return cycles, ended(cycles)
         if now["now"] >= until:
             settle()
             watch.look(until, counted)

@@ -11,7 +11,6 @@ from wsc.runtime.image import Image
 from wsc.runtime.observations.records import NEVER, Network, Observations
 from wsc.runtime.runs import Options
 
-CORE = 4  # links of a tile: four sides, and to the core
 MOST_STRETCHES = 1_000_000  # of wavelets that follow each other over a link
 
 
@@ -67,11 +66,11 @@ class _NetworkWatch:
         self._seen = seen
         slots = int(image.routes.slot_first[-1])
         self._switched = np.nonzero(seen.slots.positions[:slots] > 1)[0]
-        self._count, self._tiles = image.fabric.semaphores, image.tiles
+        self._count = image.fabric.semaphores
         self._wavelets = _Stretches(lambda: seen.moves[:slots])
         self._messages = _Stretches(lambda: seen.dynamic_links)
         self._positions = np.full(len(self._switched), -1)
-        self._values = np.zeros(self._tiles * self._count, np.int64)
+        self._values = np.zeros(image.tiles * self._count, np.int64)
         self._switches: list[np.ndarray] = []
         self._semaphores: list[np.ndarray] = []
 
