@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -182,12 +182,7 @@ class Counters(Shown):
             sram_high_water=self.sram_high_water,
             energy={name: value - earlier.energy[name] for name, value in self.energy.items()},
             utilization=done / max(cycles, 1),
-            stalls=tuple(
-                sorted(
-                    (stall for stall in stalls if stall.cycles),
-                    key=lambda stall: (-stall.cycles, stall.where.line),
-                )
-            ),
+            stalls=longest_first(stall for stall in stalls if stall.cycles),
             semaphores={
                 number: grid - waited[number]
                 for number, grid in self.semaphores.items()
@@ -273,6 +268,11 @@ _COUNTS = (  # that a window has the difference of
     "sram_bytes",
     "energy_tiles",
 )
+
+
+def longest_first(stalls: Iterable[Stall]) -> tuple[Stall, ...]:
+    """Stalls as counters have them; of those that are as long the first in the text."""
+    return tuple(sorted(stalls, key=lambda stall: (-stall.cycles, stall.where.line)))
 
 
 def _cause(stall: Stall) -> Stall:

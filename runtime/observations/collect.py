@@ -13,7 +13,7 @@ from wsc.isa.program import Location, Statement
 from wsc.isa.statements import statements
 from wsc.isa.table import Timing
 from wsc.isa.types import DType
-from wsc.runtime.counters import ColorLinks, Counters, Stall
+from wsc.runtime.counters import ColorLinks, Counters, Stall, longest_first
 from wsc.runtime.image import Image
 from wsc.runtime.observations.records import Observations, Reason
 from wsc.runtime.tables import COUNTED, FABRIC, Kind, Ocol
@@ -122,8 +122,7 @@ def _stalls(image: Image, waits: np.ndarray) -> tuple[Stall, ...]:
             number,
         )
         found[key] = found.get(key, 0) + int(waits[row, reason])
-    stalls = (Stall(*key, cycles) for key, cycles in found.items())
-    return tuple(sorted(stalls, key=lambda stall: (-stall.cycles, stall.where.line)))
+    return longest_first(Stall(*key, cycles) for key, cycles in found.items())
 
 
 def _cause(image: Image, row: int, reason: Reason) -> tuple[str, int]:
