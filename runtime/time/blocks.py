@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wsc.isa.types import Side
+from wsc.runtime.clocked.basics import RAMP
 from wsc.runtime.clocked.routers import EDGE_QUEUES, INTO_ROUTER
 from wsc.runtime.image import Image
 from wsc.runtime.kernels.words import WORD, WORDS
@@ -15,7 +16,6 @@ from wsc.runtime.runs import Options
 from wsc.runtime.tables import Records, by_name, zeros
 from wsc.runtime.time.records import DEEPEST, DIGITS, FARTHEST, STATION
 
-RAMP = Side.RAMP.index
 SIDES = ("north", "east", "south", "west")
 
 
@@ -68,6 +68,12 @@ def laned_colors(image: Image, options: Options) -> np.ndarray:
     laned = np.ones(len(image.program.colors), bool)
     laned[slots.color[slots.guided != 0]] = False
     return laned
+
+
+def set_lanes(words: np.ndarray, row: np.ndarray, lane: np.ndarray) -> None:
+    """Set lanes in the values of some rows of a table. words: [row, line]."""
+    bits = np.left_shift(np.int64(1), lane % WORD)
+    np.bitwise_or.at(words, (row, lane // WORD), bits)
 
 
 class Stations:
@@ -161,9 +167,7 @@ class Stations:
 
     def set(self, name: str, which: np.ndarray) -> None:
         """Set the lanes of some slots in a field."""
-        lane = self.lane[which]
-        bits = np.left_shift(np.int64(1), lane % WORD)
-        np.bitwise_or.at(self._words(name), (self.station[which], lane // WORD), bits)
+        set_lanes(self._words(name), self.station[which], self.lane[which])
 
     def get(self, name: str) -> np.ndarray:
         """A field's lane of each slot: 0 or 1."""

@@ -27,7 +27,7 @@ from wsc.runtime.time.records import (
     Reason,
     place_of,
 )
-from wsc.runtime.time.tiles import only, tile_at
+from wsc.runtime.time.tiles import has, only, tile_at
 
 SIZE = GROUP.itemsize
 LEFT = place_of(GROUP, "left0")
@@ -209,7 +209,7 @@ def settle_group(s: Machine, number: int, t: int) -> None:
             thread = tile * s.now[0].units + group.unit
             state, member = s.unit[thread], s.member[thread]
             # A unit counts up to cycle t, or to the end of the row that it is in.
-            waits = (word(group.ready, line) >> bit) & 1 != 0
+            waits = has(group.ready, lane)
             until = t if waits else due_cycle(s, number, lane, t)
             counted = read_count(s.groups.ctypes.data + number * SIZE + LEFT, LEFT_DIGITS, lane)
             left = state.left + counted
@@ -218,7 +218,7 @@ def settle_group(s: Machine, number: int, t: int) -> None:
             state.since = until
             state.reason = Reason.NONE
             if waits:
-                note_wait(s, number, thread, line, bit)
+                note_wait(s, number, thread, lane)
                 # A run that stands for good ends with its last event: no wait counts beyond that.
                 if t > s.now[0].now:
                     beyond = min(s.now[0].last + 1 - t, 0)
@@ -230,21 +230,21 @@ def due_cycle(s: Machine, number: int, lane: int, t: int) -> int:
     """The cycle from t on in which a lane that executes a row is done with it."""
     for ahead in range(DUE):
         due = s.due_lanes[number * DUE + ((t + ahead) & (DUE - 1))]
-        if (word(due.lanes, lane // WORD) >> (lane % WORD)) & 1:
+        if has(due.lanes, lane):
             return t + ahead
     return t
 
 
 @kernel
-def note_wait(s: Machine, number: int, thread: int, line: int, bit: int) -> None:
+def note_wait(s: Machine, number: int, thread: int, lane: int) -> None:
     """Write what a lane waits for that could start a row."""
     group, state = s.groups[number], s.unit[thread]
     form = s.forms[group.row]
     operand, reason = 0, Reason.OUTPUT
     first, second = group.first_input, group.second_input
-    if first >= 0 and (word(s.stations[first].in_has, line) >> bit) & 1 == 0:
+    if first >= 0 and not has(s.stations[first].in_has, lane):
         operand, reason = form.first_input, Reason.INPUT
-    elif second >= 0 and (word(s.stations[second].in_has, line) >> bit) & 1 == 0:
+    elif second >= 0 and not has(s.stations[second].in_has, lane):
         operand, reason = form.second_input, Reason.INPUT
     state.reason = reason
     state.what = s.unit_slot[thread, operand]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from wsc.runtime.clocked.basics import RAMP
 from wsc.runtime.clocked.routers import EDGE_QUEUES, INTO_ROUTER
 from wsc.runtime.kernels.words import WORD
 from wsc.runtime.routes import FIFO
 from wsc.runtime.tables import by_name
-from wsc.runtime.time.blocks import RAMP, SIDES, Stations
+from wsc.runtime.time.blocks import SIDES, Stations
 from wsc.runtime.time.compiled import Machine
 
 

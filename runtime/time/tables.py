@@ -19,12 +19,12 @@ from wsc.runtime.clocked.tables import (
 )
 from wsc.runtime.image import Image
 from wsc.runtime.kernels.operations import domains, operations
-from wsc.runtime.kernels.words import WORD, WORDS
+from wsc.runtime.kernels.words import WORDS
 from wsc.runtime.record import Record
 from wsc.runtime.routes import SLOT
 from wsc.runtime.runs import Options
 from wsc.runtime.tables import Kind, by_name, zeros
-from wsc.runtime.time.blocks import Blocks, Stations, laned_colors
+from wsc.runtime.time.blocks import Blocks, Stations, laned_colors, set_lanes
 from wsc.runtime.time.compiled import Machine
 from wsc.runtime.time.forms import forms
 from wsc.runtime.time.links import LINKS
@@ -218,8 +218,5 @@ def _edges(image: Image, blocks: Blocks) -> np.ndarray:
         Side.WEST: tiles[:, 0],
     }
     for side, tile in outermost.items():
-        lane = blocks.lane[tile]
-        bits = np.left_shift(np.int64(1), lane % WORD)
-        words = edges[:, side.index]
-        np.bitwise_or.at(words, (blocks.block[tile], lane // WORD), bits)
+        set_lanes(edges[:, side.index], blocks.block[tile], blocks.lane[tile])
     return edges.reshape(-1).view(LANES)
