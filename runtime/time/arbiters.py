@@ -11,9 +11,9 @@ from wsc.runtime.kernels.lanes import Lanes, down, lanes_at, lowest, none, one, 
 from wsc.runtime.kernels.words import WORDS
 from wsc.runtime.routes import NOWHERE, OUTSIDE
 from wsc.runtime.time.compiled import Machine, kernel
-from wsc.runtime.time.counts import BYTES
+from wsc.runtime.time.counts import BYTES, DIGIT
 from wsc.runtime.time.links import LINKS, busy_links
-from wsc.runtime.time.stations import EAST, NORTH, SOUTH, WEST, activate
+from wsc.runtime.time.stations import EAST, HAD, NORTH, SIZE, SOUTH, WEST, activate
 from wsc.runtime.time.tiles import only, slot_at
 
 # --- who could take which link --------------------------------------------------------------
@@ -110,11 +110,9 @@ def claim_edge(s: Machine, station: int) -> None:
 @kernel
 def sides_had(s: Machine, station: int, line: int, bit: int) -> int:
     """Mask of the sides on which the head of a lane has left already."""
-    router = s.stations[station]
-    had = (word(router.had_north, line) >> bit) & 1
-    had |= ((word(router.had_east, line) >> bit) & 1) << EAST
-    had |= ((word(router.had_south, line) >> bit) & 1) << SOUTH
-    had |= ((word(router.had_west, line) >> bit) & 1) << WEST
+    at, had = s.stations.ctypes.data + station * SIZE + HAD, 0
+    for side in range(4):
+        had |= ((word(lanes_at(at + side * DIGIT), line) >> bit) & 1) << side
     return had
 
 

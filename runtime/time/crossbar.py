@@ -4,23 +4,15 @@ from __future__ import annotations
 
 from wsc.runtime.clocked.basics import RAMP, moved
 from wsc.runtime.clocked.routers import EDGE_QUEUES, INTO_ROUTER
-from wsc.runtime.kernels.lanes import Lanes, lowest, none, put_at, word
+from wsc.runtime.kernels.lanes import Lanes, lanes_at, lowest, none, put_at, word
 from wsc.runtime.kernels.words import WORDS
 from wsc.runtime.time.arbiters import used_edge
 from wsc.runtime.time.buffers import FREE, IN_FREE, OUT_FREE, OUT_SEEN, SEEN
 from wsc.runtime.time.compiled import Machine, kernel
-from wsc.runtime.time.counts import BYTES, decrease, increase
+from wsc.runtime.time.counts import BYTES, DIGIT, decrease, increase
 from wsc.runtime.time.links import LINKS, cross
-from wsc.runtime.time.stations import (
-    EAST,
-    NORTH,
-    SIZE,
-    SOUTH,
-    WEST,
-    activate,
-    activate_around,
-)
-from wsc.runtime.time.tiles import only, slot_at
+from wsc.runtime.time.stations import HAD, SIZE, activate, activate_around, mark
+from wsc.runtime.time.tiles import slot_at
 
 
 @kernel
@@ -59,15 +51,7 @@ def ask_edge(s: Machine, station: int) -> bool:
 @kernel
 def leave_fabric(s: Machine, station: int, side: int, lane: int, t: int) -> None:
     """The head of a lane has left over the edge."""
-    router, mine = s.stations[station], only(lane)
-    if side == NORTH:
-        router.had_north = router.had_north | mine
-    elif side == EAST:
-        router.had_east = router.had_east | mine
-    elif side == SOUTH:
-        router.had_south = router.had_south | mine
-    else:
-        router.had_west = router.had_west | mine
+    mark(s, station, HAD + side * DIGIT, lane)
     used_edge(s, station, side, lane)
     drop_heads(s, station)
     activate_around(s, station, t)
@@ -99,26 +83,12 @@ def move(s: Machine, station: int, t: int) -> None:
     # lost: heads that got none of a link that they could have taken; they try again.
     any_won, lost, asked = none(), none(), ask_edge(s, station)
     # To the neighbours, who look at ``sent`` when they are committed.
-    if router.ways & (1 << NORTH):
-        mine = s.claims[claims + NORTH]
-        send(s, station, NORTH, mine.won)
-        router.had_north = router.had_north | mine.won
-        any_won, lost = any_won | mine.won, lost | (mine.wants & ~mine.won)
-    if router.ways & (1 << EAST):
-        mine = s.claims[claims + EAST]
-        send(s, station, EAST, mine.won)
-        router.had_east = router.had_east | mine.won
-        any_won, lost = any_won | mine.won, lost | (mine.wants & ~mine.won)
-    if router.ways & (1 << SOUTH):
-        mine = s.claims[claims + SOUTH]
-        send(s, station, SOUTH, mine.won)
-        router.had_south = router.had_south | mine.won
-        any_won, lost = any_won | mine.won, lost | (mine.wants & ~mine.won)
-    if router.ways & (1 << WEST):
-        mine = s.claims[claims + WEST]
-        send(s, station, WEST, mine.won)
-        router.had_west = router.had_west | mine.won
-        any_won, lost = any_won | mine.won, lost | (mine.wants & ~mine.won)
+    for side in range(4):
+        if router.ways & (1 << side):
+            mine, had = s.claims[claims + side], at + HAD + side * DIGIT
+            send(s, station, side, mine.won)
+            put_at(had, lanes_at(had) | mine.won)
+            any_won, lost = any_won | mine.won, lost | (mine.wants & ~mine.won)
     # Down the ramp: the wavelet has its cell of the core's queue at once, and is seen there when
     # the ramp's latency is over.
     ramp, ring = s.now[0].ramp, station * s.now[0].ring

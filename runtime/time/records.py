@@ -114,7 +114,8 @@ STATION = _lined(
         ("stuck", *FIELD),  # tiles that also send to a neighbour that never takes it
         ("leaves", *FIELD),  # tiles that send over the edge of the fabric
         ("bent", *FIELD),  # tiles that receive what has turned in the router before
-        # Router buffers: free cells, wavelets that can be seen, and sides that have the head.
+        # Router buffers: free cells, wavelets that can be seen, and sides that have the head, in
+        # the order of their numbers.
         *_digits("free"),
         *_digits("seen"),
         ("has", *FIELD),  # whether a wavelet is seen, and whether a cell was free, in this cycle

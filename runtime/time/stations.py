@@ -15,11 +15,12 @@ routers in all tiles of the block, and the cores' queues behind their ramps.
 from __future__ import annotations
 
 from wsc.runtime.time.compiled import Machine, kernel
-from wsc.runtime.time.records import STATION
+from wsc.runtime.time.records import STATION, place_of
 from wsc.runtime.time.tiles import set_lane
 
 NORTH, EAST, SOUTH, WEST = range(4)
 SIZE = STATION.itemsize
+HAD = place_of(STATION, "had_north")  # and so for each side: a value of lanes farther
 
 
 @kernel
