@@ -11,7 +11,7 @@ from wsc.isa.values import VALUES, Class
 from wsc.runtime.values.compiled import NAN, Machine, kernel, of_reals
 from wsc.runtime.values.records import MOST_LISTED, Held
 from wsc.runtime.values.streams import allocate, release
-from wsc.runtime.values.vector import F16, half_place, overlap, scratch
+from wsc.runtime.values.vector import F16, half_place, next_step, overlap, scratch
 
 value = of_reals(VALUES["fmac", Class.FLOAT], 3)
 
@@ -185,18 +185,7 @@ def multiply_in_order(m: Machine, each: int, other: int, lanes: int, dims: int) 
         m.index[d] = 0
     while True:
         products(m, each, other, lanes, dims)
-        d = dims - 2
-        while d >= 0:
-            m.index[d] += 1
-            ended = m.index[d] == m.count[d]
-            steps = 1 - m.count[d] if ended else 1
-            for k in range(3):
-                m.placed[k].at += steps * m.step[k, d]
-            if not ended:
-                break
-            m.index[d] = 0
-            d -= 1
-        if d < 0:
+        if not next_step(m, dims - 1):
             return
 
 
