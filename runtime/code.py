@@ -32,7 +32,7 @@ from wsc.isa.program import (
     Statement,
 )
 from wsc.isa.statements import assigned
-from wsc.isa.table import BY_NAME, CONTROL_TIMING, OPCODE, Form, operand_type
+from wsc.isa.table import BY_NAME, CONTROL_TIMING, OPCODE, TABLE, Form, operand_type
 from wsc.isa.types import DType
 from wsc.runtime.errors import LoadError, place
 from wsc.runtime.passes import passes_of
@@ -41,7 +41,10 @@ from wsc.runtime.tables import (
     CLASS_INDEX,
     CONTROL_INDEX,
     COUNTED,
+    ELEMENT_BYTES,
     MAX_DIMS,
+    MEMORY,
+    OPERAND,
     RELATIONS,
     ROW,
     TYPE_INDEX,
@@ -79,6 +82,22 @@ class Code:
     def records(self) -> Records:
         """The rows, with names."""
         return by_name(self.rows, ROW)
+
+    def step_bytes(self) -> np.ndarray:
+        """Bytes of SRAM that a step of each row reads and writes: of vector instructions.
+
+        What is accumulated in memory is read and written.
+        """
+        rows, operands = self.records, by_name(self.operands, OPERAND)
+        sizes = np.where(operands.kind == MEMORY, ELEMENT_BYTES[operands.type], 0)
+        before = np.append(0, np.cumsum(sizes))
+        found = np.zeros(len(rows), np.int64)
+        vector = np.flatnonzero(rows.kind == Kind.VECTOR)
+        first, opcodes = rows.operands[vector], rows.opcode[vector]
+        found[vector] = before[first + rows["count"][vector]] - before[first]
+        accumulates = np.array([row.accumulates for row in TABLE])[opcodes]
+        found[vector] += np.where(accumulates, sizes[first], 0)
+        return found
 
 
 def window(parameters: Iterable[str], body: Iterable[Statement]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from wsc.isa.types import Control, DType
 MAX_DIMS = MOST_DIMENSIONS
 DTYPES = (DType.F32, DType.F16, DType.I32)
 TYPE_INDEX = {dtype: number for number, dtype in enumerate(DTYPES)}
+ELEMENT_BYTES: Any = np.array([2 if dtype is DType.F16 else 4 for dtype in DTYPES])
 CONTROL_INDEX = {control: number for number, control in enumerate(Control)}
 RELATIONS = ("==", "!=", "<", "<=", ">", ">=")
 CLASS_INDEX = {timing: number for number, timing in enumerate(Timing)}

@@ -17,7 +17,6 @@ from wsc.runtime.clocked.basics import (
     wake_unit,
 )
 from wsc.runtime.clocked.compiled import Machine, kernel
-from wsc.runtime.clocked.operands import ELEMENT_BYTES
 from wsc.runtime.clocked.own import (
     element_arrived,
     header_arrived,
@@ -30,6 +29,7 @@ from wsc.runtime.clocked.records import BUFFER, DYNAMIC_CELL, OPERANDS, OUTPUT, 
 from wsc.runtime.clocked.routers import first_after
 from wsc.runtime.kernels.calls import prefetch
 from wsc.runtime.kernels.lanes import lowest
+from wsc.runtime.tables import ELEMENT_BYTES
 
 HEADER, PLACE, DATA, LAST = 0, 1, 2, 3  # kinds of wavelets: two headers, elements, the last one
 TARGET_BITS = 32  # of the first header; above it is what an engine adds

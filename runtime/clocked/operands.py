@@ -6,8 +6,6 @@ execute the instruction; registers may change afterwards.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from wsc.isa.limits import MOST_ROW, MOST_STEPS, MOST_WORD
@@ -19,12 +17,11 @@ from wsc.runtime.clocked.own import hold
 from wsc.runtime.clocked.records import OPERANDS, Counts, Fault
 from wsc.runtime.kernels.calls import prefetch
 from wsc.runtime.routes import SLOT, Scol
-from wsc.runtime.tables import DTYPES, FABRIC, MAX_DIMS, MEMORY, TYPE_INDEX
+from wsc.runtime.tables import ELEMENT_BYTES, FABRIC, MAX_DIMS, MEMORY, TYPE_INDEX
 
 I32 = TYPE_INDEX[DType.I32]
 COMPUTES = np.array([row.timing in COMPUTING for row in TABLE])
 ACCUMULATES = np.array([row.accumulates for row in TABLE])
-ELEMENT_BYTES: Any = np.array([2 if dtype is DType.F16 else 4 for dtype in DTYPES])
 
 
 @kernel

@@ -8,7 +8,6 @@ import numpy as np
 
 from wsc.isa.table import TABLE, Timing
 from wsc.isa.types import DType
-from wsc.runtime.clocked.operands import ELEMENT_BYTES
 from wsc.runtime.clocked.records import (
     APPOINTMENT,
     BUFFER,
@@ -42,7 +41,6 @@ from wsc.runtime.schedule import LOOKUP, QUEUE, RECORD, SHAPE
 from wsc.runtime.tables import (
     COUNTED,
     MAX_DIMS,
-    MEMORY,
     OPERAND,
     REFERENCE,
     REGION,
@@ -125,18 +123,14 @@ def code(image: Image) -> Tables:
 
 def _traits(image: Image) -> np.ndarray:
     """What each step of each vector instruction adds to counters."""
-    rows, operands = image.code.records, by_name(image.code.operands, OPERAND)
+    rows, sizes = image.code.records, image.code.step_bytes()
     table = np.zeros(max(len(rows), 1), TRAIT)
     for number in np.flatnonzero(rows.kind == Kind.VECTOR).tolist():
         row = rows[number]
-        instruction, counts = TABLE[row.opcode], Counts.ELEMENTS
-        if instruction.macs:
+        macs, counts = TABLE[row.opcode].macs, Counts.ELEMENTS
+        if macs:
             counts = Counts.MACS_F16 if row["dtype"] == F16 else Counts.MACS_F32
-        # What is accumulated in memory is read and written.
-        mine = operands[row.operands : row.operands + row.count]
-        sizes = np.where(mine.kind == MEMORY, ELEMENT_BYTES[mine.type], 0)
-        size = int(sizes.sum() + (sizes[0] if instruction.accumulates else 0))
-        table[number] = counts, instruction.macs, size
+        table[number] = counts, macs, sizes[number]
     return table
 
 

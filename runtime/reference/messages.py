@@ -6,12 +6,12 @@ How messages go through the dynamic network is in ``wsc.runtime.clocked.messages
 from __future__ import annotations
 
 from wsc.runtime.clocked import own
-from wsc.runtime.clocked.operands import ELEMENT_BYTES
 from wsc.runtime.reference.causes import counts
 from wsc.runtime.reference.compiled import LIBRARY, Machine
 from wsc.runtime.reference.races import close_message, stored, touch
 from wsc.runtime.reference.records import OPERANDS, Does
 from wsc.runtime.reference.vectors import load_bits, store_bits
+from wsc.runtime.tables import ELEMENT_BYTES
 
 
 @LIBRARY.defines(own.read_element)

@@ -14,10 +14,9 @@ Every function expects that the check is on (``now.races``).
 
 from __future__ import annotations
 
-from wsc.runtime.clocked.operands import ELEMENT_BYTES
 from wsc.runtime.reference.compiled import Machine, integers_at, kernel
 from wsc.runtime.reference.records import OPERANDS, Does
-from wsc.runtime.tables import MEMORY
+from wsc.runtime.tables import ELEMENT_BYTES, MEMORY
 
 ROW_BITS = 24  # a tag is an epoch (or the number of an arrival) above a row of the program
 ROW_MASK = (1 << ROW_BITS) - 1

@@ -33,7 +33,6 @@ from wsc.runtime.tables import (
     COUNTED,
     DTYPES,
     MAX_DIMS,
-    MEMORY,
     OPERAND,
     REFERENCE,
     REGION,
@@ -42,7 +41,6 @@ from wsc.runtime.tables import (
     Col,
     Kind,
     as_records,
-    by_name,
 )
 from wsc.runtime.values.bands import parted
 from wsc.runtime.values.compiled import Machine
@@ -252,7 +250,7 @@ class Builder:
             literals=literals(code.reals),
             operations=operations(wanted),
             domains=domains(wanted),
-            step_bytes=_step_bytes(rows, code.operands),
+            step_bytes=code.step_bytes(),
             regions=as_records(image.regions, REGION),
             deciding=self.deciding,
             threads=self._threads(),
@@ -555,21 +553,6 @@ def halves(single: np.ndarray) -> np.ndarray:
 def one_nan(single: np.ndarray) -> np.ndarray:
     """The same f32 values, with the canonical NaN in place of any."""
     return np.where(np.isnan(single), np.float32(np.nan), single)
-
-
-def _step_bytes(rows: np.ndarray, operands: np.ndarray) -> np.ndarray:
-    """Bytes of SRAM that a step of each instruction reads and writes."""
-    found = np.zeros(len(rows), np.int64)
-    named = by_name(operands, OPERAND)
-    for number, row in enumerate(by_name(rows, ROW)):
-        if row.kind != Kind.VECTOR:
-            continue
-        for k, operand in enumerate(named[row.operands : row.operands + row.count]):
-            if operand.kind == MEMORY:
-                size = 2 if operand.type == TYPE_INDEX[DType.F16] else 4
-                twice = k == 0 and TABLE[row.opcode].accumulates
-                found[number] += size * (2 if twice else 1)
-    return found
 
 
 def fabric_words(mapped: Mapped) -> np.ndarray:
