@@ -36,16 +36,6 @@ class Messages:
     last: np.ndarray
 
 
-def joined(batches: list[Messages]) -> Messages:
-    """The messages of all batches, of which there is at least one."""
-    return Messages(
-        *(
-            np.concatenate([getattr(batch, name) for batch in batches])
-            for name in Messages.__slots__
-        )
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Sample:
     """Messages of some tiles, an entry for each tile and turn, in the order of turns.
