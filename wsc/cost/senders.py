@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from wsc.cost.registers import OPERATORS, result
+from wsc.cost.registers import result
 from wsc.isa.expr import Binary, Expr, Int, Name, apply, binary, names, substitute
 from wsc.isa.program import Call, If, Loop, Op, Procedure, Scalar, Statement
 from wsc.isa.statements import blocks, statements
-from wsc.isa.table import BY_NAME, Form
+from wsc.isa.table import BY_NAME, OPERATORS, Form
 
 TILES = 60_000  # of which is found what they send, and ...
 ENTRIES = 600_000  # ... of all their messages that many, but at least those of ...
