@@ -172,12 +172,8 @@ class Lead(Half):
         return LeadStream(self, site)
 
 
-INWARD_EAST, INWARD_WEST, INWARD_SOUTH, INWARD_NORTH = (
-    Inward(side) for side in (Side.EAST, Side.WEST, Side.SOUTH, Side.NORTH)
-)
-LEAD_EAST, LEAD_WEST, LEAD_SOUTH, LEAD_NORTH = (
-    Lead(side) for side in (Side.EAST, Side.WEST, Side.SOUTH, Side.NORTH)
-)
+INWARD = {side: Inward(side) for side in (Side.EAST, Side.WEST, Side.SOUTH, Side.NORTH)}
+LEAD = {side: Lead(side) for side in INWARD}
 
 
 @dataclass(frozen=True, slots=True)

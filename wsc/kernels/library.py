@@ -16,14 +16,8 @@ from itertools import product
 from wsc.flows import (
     COLUMN_CAST,
     EAST,
-    INWARD_EAST,
-    INWARD_NORTH,
-    INWARD_SOUTH,
-    INWARD_WEST,
-    LEAD_EAST,
-    LEAD_NORTH,
-    LEAD_SOUTH,
-    LEAD_WEST,
+    INWARD,
+    LEAD,
     NORTH,
     ROOT_X,
     ROOT_Y,
@@ -76,11 +70,7 @@ class Units:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A row or a column as chains see it: coordinate, size, root, flows towards both ends.
-
-    halves: the flows in groups, and between them, that run to the middle from the lower end and
-    from the upper one.
-    """
+    """A row or a column as chains see it: coordinate, size, root, flows towards both ends."""
 
     name: str
     along: Name
@@ -88,30 +78,17 @@ class Line:
     root: Expr
     up: Chain
     down: Chain
-    halves: tuple[tuple[Inward, Lead], tuple[Inward, Lead]]
     cast: Cast
 
+    @property
+    def halves(self) -> tuple[tuple[Inward, Lead], tuple[Inward, Lead]]:
+        """The flows in groups, and between them, to the middle from the lower and the upper end."""
+        up, down = self.up.towards, self.down.towards
+        return (INWARD[up], LEAD[up]), (INWARD[down], LEAD[down])
 
-ROW = Line(
-    "row",
-    X,
-    W,
-    ROOT_X,
-    EAST,
-    WEST,
-    ((INWARD_EAST, LEAD_EAST), (INWARD_WEST, LEAD_WEST)),
-    ROW_CAST,
-)
-COLUMN = Line(
-    "column",
-    Y,
-    H,
-    ROOT_Y,
-    SOUTH,
-    NORTH,
-    ((INWARD_SOUTH, LEAD_SOUTH), (INWARD_NORTH, LEAD_NORTH)),
-    COLUMN_CAST,
-)
+
+ROW = Line("row", X, W, ROOT_X, EAST, WEST, ROW_CAST)
+COLUMN = Line("column", Y, H, ROOT_Y, SOUTH, NORTH, COLUMN_CAST)
 LINES = {"x": ROW, "y": COLUMN}
 
 
