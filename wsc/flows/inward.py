@@ -20,7 +20,7 @@ from wsc.cost.tiles import Axis
 from wsc.flows.chain import ChainStream, Towards
 from wsc.flows.flow import ROOT_X, ROOT_Y, SAMPLE, Path, Strand, at, both, when
 from wsc.flows.stream import Site
-from wsc.isa.expr import Expr, H, Name, W, X, Y
+from wsc.isa.expr import Expr, H, Name, W, X, Y, evaluate
 from wsc.isa.types import Side
 
 GROUPS_SAMPLE = TILES_PER_STEP + 4  # tiles of a line that shows several groups of three
@@ -142,8 +142,9 @@ class Lead(Half):
         """The two leaders that are furthest out: where they begin, all others have to wait."""
         if (axis == "x") is not self.along_row:
             return ()
-        root, group = (size - 1) // 2, group_of(size)
-        longest = size - 1 - root if self.backwards else root
+        tiles = {self.size.name: size}
+        said = self.root, self.group, self.longest
+        root, group, longest = (evaluate(node, tiles) for node in said)
         found = [*range(1, longest + 1, group)][-2:]
         return tuple(root + d if self.backwards else root - d for d in found)
 
@@ -193,11 +194,10 @@ class _Places:
     @classmethod
     def of(cls, half: Half, axis: Axis) -> _Places:
         """Those of a sampled axis."""
-        root, group = (axis.size - 1) // 2, group_of(axis.size)
-        distance = axis.places - root if half.backwards else root - axis.places
-        distance = distance[::-1] if half.backwards else distance
-        longest = axis.size - 1 - root if half.backwards else root
-        return cls(distance, (distance - 1) % group, (distance - 1) // group, group, longest)
+        along = axis.places[::-1] if half.backwards else axis.places
+        tiles = {half.along.name: along, half.size.name: axis.size}
+        said = half.distance, half.place, half.number, half.group, half.longest
+        return cls(*(evaluate(node, tiles) for node in said))
 
 
 class InwardStream(ChainStream):
