@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from wsc.cost.senders import Part, Sent
+from wsc.cost.senders import Sent
 from wsc.cost.tiles import Axis
 
 HEADERS = 2  # wavelets of each message before its elements
@@ -77,7 +77,7 @@ def of_batches(batches: list[Messages], x: Axis, y: Axis) -> Sample:
     )
 
 
-def of_all(sent: list[Sent], sampled: Sample, across: Part, down: Part, x: Axis, y: Axis) -> Sample:
+def of_all(sent: list[Sent], sampled: Sample, across: Axis, down: Axis, x: Axis, y: Axis) -> Sample:
     """What the tiles in the columns ``across`` and the rows ``down`` send.
 
     sampled: what is sent by those of which times are known: others send at the time of the nearest

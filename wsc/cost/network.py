@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from wsc.cost.messages import Messages
-from wsc.cost.tiles import Axis, sample
+from wsc.cost.tiles import GOLDEN, Axis, sample
 from wsc.cost.wormhole import Grid, Sends, follow
 
 MOST = 12_000  # messages of one move that are followed one by one ...
@@ -15,7 +15,6 @@ BUDGET = (
     40_000  # ... and so many more of the first moves of a program: small ones are followed whole
 )
 MANY = 8_000  # messages, from which on it is worth to load compiled code
-SPREAD = (5**0.5 - 1) / 2  # multiples of it are spread evenly
 
 
 def simulate(
@@ -76,7 +75,7 @@ def _thinned(
     Each sender begins to count elsewhere, or those that are kept would all be of the same batches.
     """
     rows, columns = np.mgrid[: len(y.places), : len(x.places)]
-    sent = (rows * SPREAD + columns * SPREAD**2) % 1.0 * scale  # messages before, by sender
+    sent = (rows * GOLDEN + columns * GOLDEN**2) % 1.0 * scale  # messages before, by sender
     fewer: list[Messages] = []
     for batch in batches:
         before = sent[batch.row, batch.column]
