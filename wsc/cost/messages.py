@@ -56,6 +56,11 @@ class Sample:
     first: np.ndarray
     last: np.ndarray
 
+    @property
+    def turns(self) -> int:
+        """How many instructions send."""
+        return int(self.turn[-1]) + 1
+
 
 def of_batches(batches: list[Messages], x: Axis, y: Axis) -> Sample:
     """What sampled tiles send, each for its neighbours."""
