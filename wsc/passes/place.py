@@ -583,12 +583,13 @@ class Placer(Values):
             )
             for entry, size in zip(op.index, shape, strict=True)
         )
-        usual = self._window_split(op)
         if plain:
             labels = [entry.terms[0][0] if entry.terms else "" for entry in op.index]
             found = self.current(name)
             held = default_extents(shape, self.mesh) if found is None else found.extents
             usual = split_of(labels, held)
+        else:
+            usual = self._window_split(op)
         spread = self._spread(node, usual)
         split: Split = {}
         if plain and spread is None:
@@ -838,14 +839,15 @@ class Placer(Values):
         if wish is None:
             self.noted[node.output] = weighing.weighed
             return None
-        allowed = [(spread, form) for spread, form in weighing.forms() if wish.suits(form)]
-        if not allowed:
+        forms = weighing.forms()
+        found = next((item for item in forms if wish.suits(item[1])), None)
+        if found is None:
             if not wish.many:
-                raise self._no_form(wish, node.origin, [form for _, form in weighing.forms()])
+                raise self._no_form(wish, node.origin, [form for _, form in forms])
             self.noted[node.output] = weighing.weighed
             return None
         self.heard.add(wish)
-        spread, form = min(allowed, key=lambda item: (item[1].against, item[1].cycles))
+        spread, form = found
         self.noted[node.output] = partial(weighing.weighed, form, wish)
         return spread
 
