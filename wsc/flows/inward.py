@@ -20,7 +20,7 @@ from wsc.cost.tiles import Axis
 from wsc.flows.chain import ChainStream, Towards
 from wsc.flows.flow import ROOT_X, ROOT_Y, SAMPLE, Path, Strand, at, both, when
 from wsc.flows.stream import Site
-from wsc.isa.expr import Expr, H, Name, W, X, Y, evaluate
+from wsc.isa.expr import Expr, evaluate
 from wsc.isa.types import Side
 
 GROUPS_SAMPLE = TILES_PER_STEP + 4  # tiles of a line that shows several groups of three
@@ -34,16 +34,6 @@ class Half(Towards, ABC):
     def sample(self) -> tuple[int, int]:
         """A line with several groups of three tiles."""
         return (GROUPS_SAMPLE, SAMPLE) if self.along_row else (SAMPLE, GROUPS_SAMPLE)
-
-    @property
-    def along(self) -> Name:
-        """The coordinate along the line."""
-        return X if self.along_row else Y
-
-    @property
-    def size(self) -> Name:
-        """Tiles of the line."""
-        return W if self.along_row else H
 
     @property
     def root(self) -> Expr:
