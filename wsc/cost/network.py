@@ -29,12 +29,11 @@ def simulate(
     """[rows, columns]: the cycle in which the last message has arrived, and that in which the
     sender's last wavelet is off; 0 where there is none.
 
-    depth: wavelets of an input buffer. ramp: cycles from a core into the network. hop: those from a
-    router to the next one. compiled: by Numba, which is worth while for many messages.
+    batches: one at least. depth: wavelets of an input buffer. ramp: cycles from a core into the
+    network. hop: those from a router to the next one. compiled: by Numba, which is worth while for
+    many messages.
     """
     width, height = len(x.places), len(y.places)
-    if not batches:
-        return np.zeros((height, width)), np.zeros((height, width))
     sender, target, wavelets, first, last = (
         np.concatenate(parts)
         for parts in zip(*(_one_by_one(batch, width) for batch in batches), strict=True)
@@ -178,7 +177,7 @@ class Patterns:
     def _times(
         self, batches: list[Messages], x: Axis, y: Axis, depth: int, ramp: int, hop: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        begin = min((float(batch.first.min()) for batch in batches), default=0.0)
+        begin = min(float(batch.first.min()) for batch in batches)
         moved = [
             replace(batch, first=batch.first - begin, last=batch.last - begin) for batch in batches
         ]
