@@ -13,7 +13,7 @@ from wsc.isa.expr import Expr, Name, evaluate
 from wsc.isa.program import Extent
 from wsc.kernels.index import Ix, to_expr
 from wsc.kernels.index_map import IndexMap, index_map
-from wsc.layout import Mesh, View, block, dense_strides, storage_order, whole
+from wsc.layout import Mesh, block, dense_view, whole
 
 FAR = 8  # columns on average, from which on messages hold each other up
 MOST = 2  # times the smallest block
@@ -111,10 +111,7 @@ def _columns(
     Infinite, with either sign, where nothing is moved.
     """
     shape = tuple(whole(size) for size in type_.shape)
-    source, target = (
-        View("", type_.dtype, extents, dense_strides(extents, type_.dtype, storage_order(extents)))
-        for extents in (shape, wanted)
-    )
+    source, target = (dense_view(extents, type_.dtype) for extents in (shape, wanted))
     found = index_map(MoveTask(source, steps, target, None), mesh)
     axis, extent = next((i, e) for i, e in enumerate(wanted) if e.axis == "x")
     tests = _tests(found)

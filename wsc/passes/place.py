@@ -67,9 +67,9 @@ from wsc.layout import (
     default_extents,
     default_view,
     dense_strides,
+    dense_view,
     is_plain,
     local_size,
-    storage_order,
     whole,
 )
 from wsc.naming import buffer_stems
@@ -896,8 +896,7 @@ class Placer(Values):
         type_ = self.types[value]
         resting = self._resting(value) if self.resident else None
         if resting is not None:
-            strides = dense_strides(resting, type_.dtype, storage_order(resting))
-            return View("", type_.dtype, resting, strides)
+            return dense_view(resting, type_.dtype)
         return default_view(type_.shape, type_.dtype, self.mesh) if self.turn else None
 
     def _staying(self, a: str, b: str, shown: bool) -> Staying | None:
