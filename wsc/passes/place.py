@@ -78,6 +78,7 @@ from wsc.passes.contraction import (
     Choice,
     Staying,
     choose_contraction,
+    out_extents,
     preferred,
     rank,
     reads_outside,
@@ -648,12 +649,7 @@ class Placer(Values):
         assert isinstance(node.op, Reduce)
         op = node.op
         axes = tuple(sorted(axis for label, axis in split.items() if label not in op.out))
-        extents = tuple(
-            block(sizes[label], split[label], self.mesh)
-            if label in split
-            else whole(sizes[label] if label else 1)
-            for label in op.out
-        )
+        extents = out_extents(op.out, sizes, split, self.mesh)
         out = self.fresh(node.output, node.type.dtype, extents)
         wide = ""
         if op.kind is Reduction.SUM and out.dtype is DType.F16:
