@@ -238,6 +238,17 @@ TABLE: tuple[Instr, ...] = (
 BY_NAME: dict[str, Instr] = {row.name: row for row in TABLE}
 OPCODE: dict[str, int] = {row.name: number for number, row in enumerate(TABLE)}
 
+# Scalar instructions that give what an operator of expressions gives.
+OPERATORS = {
+    "i.add": "+",
+    "i.sub": "-",
+    "i.mul": "*",
+    "i.div": "/",
+    "i.mod": "%",
+    "i.min": "min",
+    "i.max": "max",
+}
+
 
 def operand_type(role: Operand, instruction_type: DType) -> DType:
     """Element type of an operand in an instruction of type T."""

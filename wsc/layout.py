@@ -199,7 +199,11 @@ def default_extents(shape: tuple[int, ...], mesh: Mesh) -> tuple[Extent, ...]:
     return tuple(extents)
 
 
+def dense_view(extents: tuple[Extent, ...], dtype: DType, buffer: str = "") -> View:
+    """A value in this layout, dense in a buffer: in one without a name before it is placed."""
+    return View(buffer, dtype, extents, dense_strides(extents, dtype, storage_order(extents)))
+
+
 def default_view(shape: tuple[int, ...], dtype: DType, mesh: Mesh) -> View:
     """Such a value in a buffer without a name: where it is taken to be before it is placed."""
-    extents = default_extents(shape, mesh)
-    return View("", dtype, extents, dense_strides(extents, dtype, storage_order(extents)))
+    return dense_view(default_extents(shape, mesh), dtype)

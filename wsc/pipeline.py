@@ -69,7 +69,7 @@ def passes(
 
     alike: whether layers that repeat are laid out alike. work: multiply-accumulates of the
     network, for its reports. residence: what stays on the fabric from step to step.
-    wishes: what is asked of the forms of products.
+    wishes: what is asked of the forms of nodes.
     """
     resident = residence is not None and residence.weights
     handed = residence.carried if residence is not None and resident else ()
@@ -104,7 +104,7 @@ def run_passes(
     """Lower a graph to a verified program.
 
     same_order, residence: see ``wsc.compile``. dump: what a pass gave for this graph, where to go
-    on from; the passes up to that one are left out. wishes: what is asked of the forms of products,
+    on from; the passes up to that one are left out. wishes: what is asked of the forms of nodes,
     the last one first.
 
     observe: called with each pass's name and result, ``import`` first.

@@ -112,10 +112,7 @@ class LanguageWriter(Writer):
 
     def integers(self, name: str, *values: int) -> str:
         """A constant of shapes, axes or positions, once for each name."""
-        if name not in self.known:
-            self.known.add(name)
-            self.constant(name, np.array(values, np.int64))
-        return name
+        return self.once(name, np.array(values, np.int64))
 
     def once(self, name: str, values: NDArray[Any]) -> str:
         """A constant that several layers read."""
@@ -133,9 +130,7 @@ class LanguageWriter(Writer):
     def split(self, name: str, x: str, parts: int) -> list[str]:
         """Equal parts of the last dimension."""
         names = [f"{name}.{part}" for part in range(parts)]
-        self.nodes.append(
-            helper.make_node("Split", [x], names, name=name, axis=-1, num_outputs=parts)
-        )
+        self.several("Split", name, [x], names, axis=-1, num_outputs=parts)
         return names
 
     # --- blocks --------------------------------------------------------------------------

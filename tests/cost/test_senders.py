@@ -11,7 +11,7 @@ from tests.fabric import build
 from wsc.cost import threads
 from wsc.cost.messages import Sample
 from wsc.cost.predict import predict
-from wsc.cost.senders import Part, places
+from wsc.cost.senders import places
 from wsc.cost.walk import Walk
 
 
@@ -44,16 +44,6 @@ def test_all_that_walking_tiles_send_is_found(mesh: str, monkeypatch: pytest.Mon
         # Times are those of the walking tiles, from their first message to their last.
         assert known.first.min() == walked.first.min()
         assert known.last.max() == walked.last.max()
-
-
-@pytest.mark.parametrize("size", [1, 5, 150, 994])
-@pytest.mark.parametrize("most", [1, 4, 146, 2000])
-def test_a_part_stands_for_the_whole_axis(size: int, most: int) -> None:
-    part = Part.of(size, most)
-    assert len(part.places) == min(size, most)
-    assert (np.diff(part.places) > 0).all()
-    assert part.weight.sum() == size
-    assert part.places[-1] < size
 
 
 @pytest.mark.parametrize("turns", [1, 30, 10_000])

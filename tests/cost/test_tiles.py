@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from wsc.cost.tiles import Lanes, changes, sample
+from wsc.cost.tiles import Lanes, changes, sample, stretches
 from wsc.isa.expr import Name, X, maximum, minimum
 
 
@@ -50,3 +50,13 @@ def test_where_blocks_end_is_sampled() -> None:
     assert axis.weight.sum() == 100
     assert (axis.gaps[1:] % 2 == 1).all()
     assert sample(100, changes=[0, 100]).weight.sum() == 100
+
+
+@pytest.mark.parametrize("size", [1, 5, 150, 994])
+@pytest.mark.parametrize("most", [1, 4, 146, 2000])
+def test_one_of_each_stretch_stands_for_the_whole_axis(size: int, most: int) -> None:
+    axis = stretches(size, most)
+    assert len(axis.places) == min(size, most)
+    assert (np.diff(axis.places) > 0).all()
+    assert axis.weight.sum() == size
+    assert axis.places[-1] < size

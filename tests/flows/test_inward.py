@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wsc.collectives import group_of
-from wsc.flows import INWARD_EAST, INWARD_NORTH, LEAD_EAST, LEAD_NORTH
+from wsc.flows import INWARD, LEAD
 from wsc.flows.inward import Half
 from wsc.isa.types import Side
 
@@ -31,13 +31,13 @@ def followed(half: Half, size: int) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("size", [2, 3, 5, 8, 16, 17, 41, 100, 161])
-@pytest.mark.parametrize("flows", [(INWARD_EAST, LEAD_EAST), (INWARD_NORTH, LEAD_NORTH)])
-def test_every_core_of_a_half_reaches_the_middle_once(flows: tuple[Half, Half], size: int) -> None:
-    inward, lead = flows
+@pytest.mark.parametrize("side", [Side.EAST, Side.NORTH])
+def test_every_core_of_a_half_reaches_the_middle_once(side: Side, size: int) -> None:
+    inward, lead = INWARD[side], LEAD[side]
     root, group = (size - 1) // 2, group_of(size)
     hops = dict(followed(inward, size)) | dict(followed(lead, size))
     assert len(hops) == len(followed(inward, size)) + len(followed(lead, size))
-    half = range(root) if inward.towards is Side.EAST else range(root + 1, size)
+    half = range(root) if side is Side.EAST else range(root + 1, size)
     assert sorted(hops) == [*half]
     for start in half:
         # Within the group, and then from leader to leader.
@@ -51,7 +51,7 @@ def test_every_core_of_a_half_reaches_the_middle_once(flows: tuple[Half, Half], 
 
 @pytest.mark.parametrize("axis", ["x", "y"])
 def test_the_leaders_furthest_out_are_walked(axis: str) -> None:
-    found = LEAD_EAST.alone(axis, 586)
+    found = LEAD[Side.EAST].alone(axis, 586)
     group, root = group_of(586), 292
     if axis == "y":
         assert not found

@@ -7,10 +7,9 @@ import pytest
 from wsc.cost import CostModel
 from wsc.ir.graph import Contract, Index, Type
 from wsc.isa.fabric import find_fabric
-from wsc.isa.program import Extent
 from wsc.isa.types import DType
 from wsc.kernels.contract import Labels
-from wsc.layout import Mesh, View, dense_strides, storage_order
+from wsc.layout import Mesh, dense_view
 from wsc.passes.contraction import CHUNK_WORDS, LONG_CHUNK_WORDS, choose_contraction
 
 TOKENS, BLOCK = 33, 36  # in a tile
@@ -47,11 +46,7 @@ def test_a_dimension_of_one_has_no_label() -> None:
     types = Type(DType.F32, (1, 16)), Type(DType.F32, (16, 12))
     choice = choose_contraction(op, *types, True, None, None, CostModel(fabric))
     assert choice is not None
-
-    def view(extents: tuple[Extent, ...]) -> View:
-        strides = dense_strides(extents, DType.F32, storage_order(extents))
-        return View("v", DType.F32, extents, strides)
-
-    task = choice.task(op, view(choice.a), None, "w", view(choice.out), ())
+    a, out = (dense_view(extents, DType.F32, "v") for extents in (choice.a, choice.out))
+    task = choice.task(op, a, None, "w", out, ())
     labels = Labels(task, Mesh(fabric.width, fabric.height))
     assert labels.size == {"k": 16, "n": 12}

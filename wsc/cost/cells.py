@@ -107,7 +107,7 @@ class Flows:
         cells = x.count * y.count
         source = y.of[sent.y] * x.count + x.of[sent.x]
         target = y.of[sent.to_y] * x.count + x.of[sent.to_x]
-        part = sent.turn * parts // (int(sent.turn[-1]) + 1)
+        part = sent.turn * parts // sent.turns
         keys, of = np.unique((source * parts + part) * cells + target, return_inverse=True)
         return Flows(x, y, keys // (parts * cells), keys % cells, of)
 
@@ -146,25 +146,34 @@ def flows_of(sent: Sample, width: int, height: int, most: int, single: int = 0) 
 
     single: how many they may pass if each tile has a router.
     """
-    turns = int(sent.turn[-1]) + 1
     far = np.abs(sent.to_x - sent.x) + np.abs(sent.to_y - sent.y) + 1
     known = sent.wide.max() == 1 and sent.high.max() == 1
     if known and far.sum() <= single:
-        return Flows.between(Cells.single(width), Cells.single(height), sent, turns)
-    found = Flows.between(Cells.cut(width, 1, ()), Cells.cut(height, 1, ()), sent, 1)
-    for side in SIDES:
-        # A short axis leaves its share to the other one.
-        rows = min(height, side)
-        columns = min(width, side * side // rows)
-        rows = min(height, side * side // columns)
-        x = Cells.cut(width, _known(sent.x, sent.wide, columns), (sent.x, sent.to_x))
-        y = Cells.cut(height, _known(sent.y, sent.high, rows), (sent.y, sent.to_y))
-        parts, found = turns, Flows.between(x, y, sent, turns)
-        while found.stages > most and parts > 1:
-            parts = max(min(parts * most // found.stages, parts - 1), 1)
-            found = Flows.between(x, y, sent, parts)
+        return Flows.between(Cells.single(width), Cells.single(height), sent, sent.turns)
+    found = _on_cells(sent, width, height, SIDES[0], most)
+    for side in SIDES[1:]:
         if found.stages <= SINGLE * most:  # cells that are larger are less exact
             break
+        found = _on_cells(sent, width, height, side, most)
+    return found
+
+
+def _on_cells(sent: Sample, width: int, height: int, side: int, most: int) -> Flows:
+    """The messages between about ``side`` x ``side`` cells, with turns taken together.
+
+    most: routers that they may pass, unless all turns together pass more.
+    """
+    # A short axis leaves its share to the other one.
+    rows = min(height, side)
+    columns = min(width, side * side // rows)
+    rows = min(height, side * side // columns)
+    x = Cells.cut(width, _known(sent.x, sent.wide, columns), (sent.x, sent.to_x))
+    y = Cells.cut(height, _known(sent.y, sent.high, rows), (sent.y, sent.to_y))
+    parts = sent.turns
+    found = Flows.between(x, y, sent, parts)
+    while found.stages > most and parts > 1:
+        parts = max(min(parts * most // found.stages, parts - 1), 1)
+        found = Flows.between(x, y, sent, parts)
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from wsc.cost.senders import Part, Sent
+from wsc.cost.senders import Sent
 from wsc.cost.tiles import Axis
 
 HEADERS = 2  # wavelets of each message before its elements
@@ -36,16 +36,6 @@ class Messages:
     last: np.ndarray
 
 
-def joined(batches: list[Messages]) -> Messages:
-    """The messages of all batches, of which there is at least one."""
-    return Messages(
-        *(
-            np.concatenate([getattr(batch, name) for batch in batches])
-            for name in Messages.__slots__
-        )
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Sample:
     """Messages of some tiles, an entry for each tile and turn, in the order of turns.
@@ -65,6 +55,11 @@ class Sample:
     wavelets: np.ndarray
     first: np.ndarray
     last: np.ndarray
+
+    @property
+    def turns(self) -> int:
+        """How many instructions send."""
+        return int(self.turn[-1]) + 1
 
 
 def of_batches(batches: list[Messages], x: Axis, y: Axis) -> Sample:
@@ -87,7 +82,7 @@ def of_batches(batches: list[Messages], x: Axis, y: Axis) -> Sample:
     )
 
 
-def of_all(sent: list[Sent], sampled: Sample, across: Part, down: Part, x: Axis, y: Axis) -> Sample:
+def of_all(sent: list[Sent], sampled: Sample, across: Axis, down: Axis, x: Axis, y: Axis) -> Sample:
     """What the tiles in the columns ``across`` and the rows ``down`` send.
 
     sampled: what is sent by those of which times are known: others send at the time of the nearest

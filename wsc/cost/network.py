@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from wsc.cost.messages import Messages
-from wsc.cost.tiles import Axis, sample
+from wsc.cost.tiles import GOLDEN, Axis, sample
 from wsc.cost.wormhole import Grid, Sends, follow
 
 MOST = 12_000  # messages of one move that are followed one by one ...
@@ -15,7 +15,6 @@ BUDGET = (
     40_000  # ... and so many more of the first moves of a program: small ones are followed whole
 )
 MANY = 8_000  # messages, from which on it is worth to load compiled code
-SPREAD = (5**0.5 - 1) / 2  # multiples of it are spread evenly
 
 
 def simulate(
@@ -30,12 +29,11 @@ def simulate(
     """[rows, columns]: the cycle in which the last message has arrived, and that in which the
     sender's last wavelet is off; 0 where there is none.
 
-    depth: wavelets of an input buffer. ramp: cycles from a core into the network. hop: those from a
-    router to the next one. compiled: by Numba, which is worth while for many messages.
+    batches: one at least. depth: wavelets of an input buffer. ramp: cycles from a core into the
+    network. hop: those from a router to the next one. compiled: by Numba, which is worth while for
+    many messages.
     """
     width, height = len(x.places), len(y.places)
-    if not batches:
-        return np.zeros((height, width)), np.zeros((height, width))
     sender, target, wavelets, first, last = (
         np.concatenate(parts)
         for parts in zip(*(_one_by_one(batch, width) for batch in batches), strict=True)
@@ -76,7 +74,7 @@ def _thinned(
     Each sender begins to count elsewhere, or those that are kept would all be of the same batches.
     """
     rows, columns = np.mgrid[: len(y.places), : len(x.places)]
-    sent = (rows * SPREAD + columns * SPREAD**2) % 1.0 * scale  # messages before, by sender
+    sent = (rows * GOLDEN + columns * GOLDEN**2) % 1.0 * scale  # messages before, by sender
     fewer: list[Messages] = []
     for batch in batches:
         before = sent[batch.row, batch.column]
@@ -179,7 +177,7 @@ class Patterns:
     def _times(
         self, batches: list[Messages], x: Axis, y: Axis, depth: int, ramp: int, hop: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        begin = min((float(batch.first.min()) for batch in batches), default=0.0)
+        begin = min(float(batch.first.min()) for batch in batches)
         moved = [
             replace(batch, first=batch.first - begin, last=batch.last - begin) for batch in batches
         ]

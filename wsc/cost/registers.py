@@ -6,18 +6,8 @@ from typing import Any
 
 from wsc.isa.expr import apply
 from wsc.isa.program import Op
-from wsc.isa.table import BY_NAME, Form
+from wsc.isa.table import BY_NAME, OPERATORS, Form
 from wsc.isa.values import VALUES, Class
-
-OPERATORS = {
-    "i.add": "+",
-    "i.sub": "-",
-    "i.mul": "*",
-    "i.div": "/",
-    "i.mod": "%",
-    "i.min": "min",
-    "i.max": "max",
-}
 
 
 def result(op: Op, values: list[Any]) -> Any:

@@ -15,16 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from wsc.cost.registers import OPERATORS, result
+from wsc.cost.registers import result
+from wsc.cost.tiles import Axis, stretches
 from wsc.isa.expr import Binary, Expr, Int, Name, apply, binary, names, substitute
 from wsc.isa.program import Call, If, Loop, Op, Procedure, Scalar, Statement
 from wsc.isa.statements import blocks, statements
-from wsc.isa.table import BY_NAME, Form
+from wsc.isa.table import BY_NAME, OPERATORS, Form
 
 TILES = 60_000  # of which is found what they send, and ...
 ENTRIES = 600_000  # ... of all their messages that many, but at least those of ...
 FEWEST = 4_000  # ... so many tiles
-GOLDEN = (5**0.5 - 1) / 2  # multiples of it are spread evenly
 Frame = dict[str, Any]
 
 
@@ -44,31 +44,11 @@ class Sent:
     words: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Coordinates spread over an axis, and how many each stands for."""
-
-    places: np.ndarray
-    weight: np.ndarray
-
-    @staticmethod
-    def of(size: int, most: int) -> Part:
-        """All coordinates of an axis, or one in each of ``most`` stretches.
-
-        Where in its stretch differs from one to the next, so that what recurs along the axis is met
-        as often as it is there.
-        """
-        ends = np.arange(min(most, size) + 1) * size // min(most, size)
-        weight = np.diff(ends)
-        inside = np.arange(len(weight)) * GOLDEN % 1.0 * weight
-        return Part(ends[:-1] + inside.astype(int), weight.astype(float))
-
-
-def places(width: int, height: int, turns: int) -> tuple[Part, Part]:
+def places(width: int, height: int, turns: int) -> tuple[Axis, Axis]:
     """Columns and rows of a sample of tiles that send so many times: all, or many of them."""
     tiles = min(max(ENTRIES // turns, FEWEST), TILES)
     columns = min(width, max(math.isqrt(tiles), tiles // height))
-    return Part.of(width, columns), Part.of(height, max(tiles // columns, 1))
+    return stretches(width, columns), stretches(height, max(tiles // columns, 1))
 
 
 class Senders:

@@ -179,7 +179,6 @@ class Threads:
         self.spans: dict[Pass, Span] = {}
         self._codes: dict[int, tuple[Expr, Code]] = {}
         self._prepared: dict[int, tuple[Op, Prepared]] = {}
-        self._read = 0
         self._registers: frozenset[str] = frozenset()
         self.decisive, self._decisive_in_main = decisive(
             program.procedures, region.main, self._by_address
@@ -315,9 +314,9 @@ class Threads:
                     receives = operand.color
         level = level if level >= 0 else max(len(order) - 1, 0)
         extents = tuple(self._code(dim.extent) for dim in op.dims)
-        self._read += 1
+        number = len(self._prepared)
         made = Prepared(
-            self._read, extents, level, advance, row.timing, op.dtype, receives, sends, touched
+            number, extents, level, advance, row.timing, op.dtype, receives, sends, touched
         )
         held = [dim.extent for dim in op.dims]
         if self._by_address:

@@ -20,6 +20,7 @@ FEW = 4  # changes of one extent along an axis; one that changes more often chan
 MOST_CHANGES = 16  # along one axis, of all extents together
 FEWEST = 4  # coordinates in between
 NEAR = 3  # neighbours of both ends, and of the middle, that are always taken
+GOLDEN = (5**0.5 - 1) / 2  # multiples of it are spread evenly
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,18 @@ def sample(size: int, most: int = MOST, changes: Iterable[int] = ()) -> Axis:
     found = np.array(sorted(set(places)))
     edges = np.concatenate([[0], (found[1:] + found[:-1] + 1) // 2, [size]])
     return Axis(size, found, np.diff(edges).astype(float))
+
+
+def stretches(size: int, most: int) -> Axis:
+    """All coordinates of an axis, or one in each of ``most`` stretches, whatever tiles do there.
+
+    Where in its stretch differs from one to the next, so that what recurs along the axis is met
+    as often as it is there.
+    """
+    ends = np.arange(min(most, size) + 1) * size // min(most, size)
+    weight = np.diff(ends)
+    inside = np.arange(len(weight)) * GOLDEN % 1.0 * weight
+    return Axis(size, ends[:-1] + inside.astype(int), weight.astype(float))
 
 
 def changes(

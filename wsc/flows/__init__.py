@@ -11,18 +11,7 @@ from wsc.flows.cast import COLUMN_CAST, ROW_CAST, Cast
 from wsc.flows.chain import EAST, NORTH, SOUTH, WEST, Chain
 from wsc.flows.collect import COLLECT
 from wsc.flows.flow import REGION, ROOT_X, ROOT_Y, SAMPLE, Flow, Path, Strand
-from wsc.flows.inward import (
-    INWARD_EAST,
-    INWARD_NORTH,
-    INWARD_SOUTH,
-    INWARD_WEST,
-    LEAD_EAST,
-    LEAD_NORTH,
-    LEAD_SOUTH,
-    LEAD_WEST,
-    Inward,
-    Lead,
-)
+from wsc.flows.inward import INWARD, LEAD, Inward, Lead
 from wsc.flows.multicast import WEIGHTS
 from wsc.flows.requests import INDICES
 from wsc.flows.scatter import SCATTER
@@ -33,14 +22,8 @@ __all__ = [
     "EAST",
     "FLOWS",
     "INDICES",
-    "INWARD_EAST",
-    "INWARD_NORTH",
-    "INWARD_SOUTH",
-    "INWARD_WEST",
-    "LEAD_EAST",
-    "LEAD_NORTH",
-    "LEAD_SOUTH",
-    "LEAD_WEST",
+    "INWARD",
+    "LEAD",
     "NORTH",
     "REGION",
     "ROOT_X",
@@ -71,14 +54,8 @@ FLOWS: tuple[Flow, ...] = (
     WEST,
     SOUTH,
     NORTH,
-    INWARD_EAST,
-    INWARD_WEST,
-    INWARD_SOUTH,
-    INWARD_NORTH,
-    LEAD_EAST,
-    LEAD_WEST,
-    LEAD_SOUTH,
-    LEAD_NORTH,
+    *INWARD.values(),
+    *LEAD.values(),
     ROW_CAST,
     COLUMN_CAST,
 )

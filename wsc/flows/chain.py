@@ -12,7 +12,7 @@ from wsc.cost.tiles import Axis, Lanes
 from wsc.flows.flow import ROOT_Y, Flow, Path, Strand, at, both, when
 from wsc.flows.stream import Site, State, Steps, Stream, Walker
 from wsc.flows.work import Work
-from wsc.isa.expr import Expr, H, Int, W, X, Y
+from wsc.isa.expr import Expr, H, Int, Name, W, X, Y
 from wsc.isa.types import Side
 
 
@@ -31,6 +31,16 @@ class Towards(Flow):
     def backwards(self) -> bool:
         """Whether it runs against the coordinate."""
         return self.towards in (Side.WEST, Side.NORTH)
+
+    @property
+    def along(self) -> Name:
+        """The coordinate along its line."""
+        return X if self.along_row else Y
+
+    @property
+    def size(self) -> Name:
+        """Tiles of the line."""
+        return W if self.along_row else H
 
 
 @dataclass(frozen=True)
@@ -53,11 +63,10 @@ class Chain(Towards):
     @property
     def _ends(self) -> tuple[Expr, Expr, Expr]:
         """Coordinate along it; that of the first tile, and of the last one that may receive."""
-        along, size = (X, W) if self.along_row else (Y, H)
-        first = size - 1 if self.backwards else Int(0)
+        first = self.size - 1 if self.backwards else Int(0)
         if self.along_row:
-            return along, first, Int(0) if self.backwards else size - 1
-        return along, first, ROOT_Y
+            return self.along, first, Int(0) if self.backwards else self.size - 1
+        return self.along, first, ROOT_Y
 
     def _strand(self, parity_name: str, parity: int) -> Strand:
         along, first, last = self._ends

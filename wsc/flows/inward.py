@@ -20,7 +20,7 @@ from wsc.cost.tiles import Axis
 from wsc.flows.chain import ChainStream, Towards
 from wsc.flows.flow import ROOT_X, ROOT_Y, SAMPLE, Path, Strand, at, both, when
 from wsc.flows.stream import Site
-from wsc.isa.expr import Expr, H, Name, W, X, Y
+from wsc.isa.expr import Expr, evaluate
 from wsc.isa.types import Side
 
 GROUPS_SAMPLE = TILES_PER_STEP + 4  # tiles of a line that shows several groups of three
@@ -34,16 +34,6 @@ class Half(Towards, ABC):
     def sample(self) -> tuple[int, int]:
         """A line with several groups of three tiles."""
         return (GROUPS_SAMPLE, SAMPLE) if self.along_row else (SAMPLE, GROUPS_SAMPLE)
-
-    @property
-    def along(self) -> Name:
-        """The coordinate along the line."""
-        return X if self.along_row else Y
-
-    @property
-    def size(self) -> Name:
-        """Tiles of the line."""
-        return W if self.along_row else H
 
     @property
     def root(self) -> Expr:
@@ -142,8 +132,9 @@ class Lead(Half):
         """The two leaders that are furthest out: where they begin, all others have to wait."""
         if (axis == "x") is not self.along_row:
             return ()
-        root, group = (size - 1) // 2, group_of(size)
-        longest = size - 1 - root if self.backwards else root
+        tiles = {self.size.name: size}
+        said = self.root, self.group, self.longest
+        root, group, longest = (evaluate(node, tiles) for node in said)
         found = [*range(1, longest + 1, group)][-2:]
         return tuple(root + d if self.backwards else root - d for d in found)
 
@@ -172,12 +163,8 @@ class Lead(Half):
         return LeadStream(self, site)
 
 
-INWARD_EAST, INWARD_WEST, INWARD_SOUTH, INWARD_NORTH = (
-    Inward(side) for side in (Side.EAST, Side.WEST, Side.SOUTH, Side.NORTH)
-)
-LEAD_EAST, LEAD_WEST, LEAD_SOUTH, LEAD_NORTH = (
-    Lead(side) for side in (Side.EAST, Side.WEST, Side.SOUTH, Side.NORTH)
-)
+INWARD = {side: Inward(side) for side in (Side.EAST, Side.WEST, Side.SOUTH, Side.NORTH)}
+LEAD = {side: Lead(side) for side in INWARD}
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,11 +184,10 @@ class _Places:
     @classmethod
     def of(cls, half: Half, axis: Axis) -> _Places:
         """Those of a sampled axis."""
-        root, group = (axis.size - 1) // 2, group_of(axis.size)
-        distance = axis.places - root if half.backwards else root - axis.places
-        distance = distance[::-1] if half.backwards else distance
-        longest = axis.size - 1 - root if half.backwards else root
-        return cls(distance, (distance - 1) % group, (distance - 1) // group, group, longest)
+        along = axis.places[::-1] if half.backwards else axis.places
+        tiles = {half.along.name: along, half.size.name: axis.size}
+        said = half.distance, half.place, half.number, half.group, half.longest
+        return cls(*(evaluate(node, tiles) for node in said))
 
 
 class InwardStream(ChainStream):

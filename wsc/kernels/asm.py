@@ -27,19 +27,12 @@ from wsc.isa.program import (
     Statement,
     Transfer,
 )
+from wsc.isa.table import OPERATORS
 from wsc.isa.types import Control, DType
 
 MAX_REGISTERS_IN_OPERAND = 2
 FLAT = frozenset({"i"})  # the usual name of a walk over a whole buffer
-SCALAR_OPS = {
-    "+": "i.add",
-    "-": "i.sub",
-    "*": "i.mul",
-    "/": "i.div",
-    "%": "i.mod",
-    "min": "i.min",
-    "max": "i.max",
-}
+SCALAR_OPS = {operator: name for name, operator in OPERATORS.items()}
 
 
 @dataclass(frozen=True, slots=True)

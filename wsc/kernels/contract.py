@@ -32,7 +32,7 @@ from wsc.isa.types import DType, Side
 from wsc.kernels.asm import Asm, At, Emission, Source
 from wsc.kernels.context import Context, row_major
 from wsc.kernels.library import ARRIVED, CHAIN_DONE, CLEARED, LINES
-from wsc.layout import Mesh, View, dense_strides, start, storage_order, valid
+from wsc.layout import Mesh, View, block, dense_strides, start, storage_order, valid
 
 F32 = DType.F32
 
@@ -68,9 +68,8 @@ class Labels:
         self.split: dict[str, Extent] = {}
         for label, axis in ((task.x_label, "x"), (task.y_label, "y")):
             if label:
-                self.split[label] = self._spread(task, label, axis) or Extent(
-                    self.size[label], axis, -(-self.size[label] // mesh.count(axis))
-                )
+                apart = self._spread(task, label, axis)
+                self.split[label] = apart or block(self.size[label], axis, mesh)
 
     def _spread(self, task: ContractTask, label: str, axis: str) -> Extent | None:
         """The blocks of a label, if they lie apart from each other."""

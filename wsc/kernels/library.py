@@ -16,14 +16,8 @@ from itertools import product
 from wsc.flows import (
     COLUMN_CAST,
     EAST,
-    INWARD_EAST,
-    INWARD_NORTH,
-    INWARD_SOUTH,
-    INWARD_WEST,
-    LEAD_EAST,
-    LEAD_NORTH,
-    LEAD_SOUTH,
-    LEAD_WEST,
+    INWARD,
+    LEAD,
     NORTH,
     ROOT_X,
     ROOT_Y,
@@ -34,7 +28,6 @@ from wsc.flows import (
     Chain,
     Inward,
     Lead,
-    Strand,
 )
 from wsc.isa.expr import Expr, H, Int, Name, W, X, Y
 from wsc.isa.fabric import Fabric
@@ -76,11 +69,7 @@ class Units:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A row or a column as chains see it: coordinate, size, root, flows towards both ends.
-
-    halves: the flows in groups, and between them, that run to the middle from the lower end and
-    from the upper one.
-    """
+    """A row or a column as chains see it: coordinate, size, root, flows towards both ends."""
 
     name: str
     along: Name
@@ -88,30 +77,17 @@ class Line:
     root: Expr
     up: Chain
     down: Chain
-    halves: tuple[tuple[Inward, Lead], tuple[Inward, Lead]]
     cast: Cast
 
+    @property
+    def halves(self) -> tuple[tuple[Inward, Lead], tuple[Inward, Lead]]:
+        """The flows in groups, and between them, to the middle from the lower and the upper end."""
+        up, down = self.up.towards, self.down.towards
+        return (INWARD[up], LEAD[up]), (INWARD[down], LEAD[down])
 
-ROW = Line(
-    "row",
-    X,
-    W,
-    ROOT_X,
-    EAST,
-    WEST,
-    ((INWARD_EAST, LEAD_EAST), (INWARD_WEST, LEAD_WEST)),
-    ROW_CAST,
-)
-COLUMN = Line(
-    "column",
-    Y,
-    H,
-    ROOT_Y,
-    SOUTH,
-    NORTH,
-    ((INWARD_SOUTH, LEAD_SOUTH), (INWARD_NORTH, LEAD_NORTH)),
-    COLUMN_CAST,
-)
+
+ROW = Line("row", X, W, ROOT_X, EAST, WEST, ROW_CAST)
+COLUMN = Line("column", Y, H, ROOT_Y, SOUTH, NORTH, COLUMN_CAST)
 LINES = {"x": ROW, "y": COLUMN}
 
 
@@ -120,9 +96,9 @@ def words(asm: Asm, base: Name, count: Name, dtype: DType) -> tuple[At, list[tup
     return At(base, {"i": dtype.bytes}), [("i", count)]
 
 
-def _parity(asm: Asm, line: Line, emit: Callable[[int, int], None]) -> None:
-    """``emit(send, receive)``, which strands of a chain these are, for even and for odd tiles."""
-    with asm.when(line.along % 2, "==", 0):
+def _parity(asm: Asm, number: Expr, emit: Callable[[int, int], None]) -> None:
+    """``emit(send, receive)``, which strands of a chain these are, for even and for odd numbers."""
+    with asm.when(number % 2, "==", 0):
         emit(0, 1)
     with asm.otherwise():
         emit(1, 0)
@@ -149,7 +125,7 @@ def chain(line: Line, upwards: bool, op: str, dtype: DType, units: Units) -> Pro
             asm.vector(op, dtype, out, came, memory, dims=dims, asynchronous=unit)
 
     with asm.when(line.along, "!=", last):
-        _parity(asm, line, emit)
+        _parity(asm, line.along, emit)
     return Procedure(
         f"chain_{towards.name}_{op}_{dtype.value}",
         (source.name, count.name),
@@ -188,7 +164,7 @@ def take(
     with asm.when(line.along, "==", first):
         asm.vector("mov", dtype, result, memory, dims=dims, asynchronous=unit)
     with asm.otherwise():
-        _parity(asm, line, emit)
+        _parity(asm, line.along, emit)
     suffix = "_async" if asynchronous else ""
     return Procedure(
         f"take_{towards.name}_{op}_{dtype.value}{suffix}",
@@ -224,7 +200,7 @@ def arrive(units: Units) -> Procedure:
         source = WEST.strands[receive].queue()
         asm.vector("mov", DType.F32, memory, source, dims=dims, asynchronous=unit)
 
-    _parity(asm, ROW, emit)
+    _parity(asm, X, emit)
     return Procedure(
         "arrive_west_f32",
         (target.name, count.name),
@@ -249,7 +225,7 @@ def turn(units: Units) -> Procedure:
         asm.vector("add", DType.F32, out, came, memory, dims=dims, asynchronous=unit)
 
     with asm.when(X, "==", W - 1):
-        _parity(asm, ROW, emit)
+        _parity(asm, X, emit)
     return Procedure(
         "turn_east_add_f32",
         (source.name, count.name),
@@ -269,7 +245,7 @@ def forward(units: Units) -> Procedure:
         asm.vector("mov", DType.F32, out, came, dims=[("i", count)], asynchronous=unit)
 
     with asm.when(X, ">", 0):
-        _parity(asm, ROW, emit)
+        _parity(asm, X, emit)
     return Procedure(
         "forward_west_f32", (count.name,), asm.body, ("Pass count words on to the west.",)
     )
@@ -347,30 +323,23 @@ def inward(inward: Inward, lead: Lead, op: str, dtype: DType) -> Procedure:
     def passed(flow: Inward | Lead, number: Expr, comes: Expr) -> None:
         """Send the words on, combined with those that come if any do."""
 
-        def emit(send: Strand, receive: Strand) -> None:
+        def emit(send: int, receive: int) -> None:
+            out, came = flow.strands[send].queue(), flow.strands[receive].queue()
             with asm.when(comes, "==", 0):
-                asm.vector("mov", dtype, send.queue(), memory, dims=dims)
+                asm.vector("mov", dtype, out, memory, dims=dims)
             with asm.otherwise():
-                asm.vector(op, dtype, send.queue(), receive.queue(), memory, dims=dims)
+                asm.vector(op, dtype, out, came, memory, dims=dims)
 
-        even, odd = flow.strands
-        with asm.when(number % 2, "==", 0):
-            emit(even, odd)
-        with asm.otherwise():
-            emit(odd, even)
+        _parity(asm, number, emit)
 
-    def taken(receive: Strand) -> None:
-        asm.vector(op, dtype, memory, receive.queue(), memory, dims=dims)
+    def taken(send: int, receive: int) -> None:
+        asm.vector(op, dtype, memory, inward.strands[receive].queue(), memory, dims=dims)
 
     with asm.when(inward.place, ">", 0):
         passed(inward, inward.along, inward.followed)
     with asm.otherwise():
         with asm.when(inward.followed, "==", 1):
-            even, odd = inward.strands
-            with asm.when(inward.along % 2, "==", 0):
-                taken(odd)
-            with asm.otherwise():
-                taken(even)
+            _parity(asm, inward.along, taken)
         passed(lead, inward.number, inward.joined)
     return Procedure(
         f"{inward.name}_{op}_{dtype.value}",

@@ -29,13 +29,14 @@ from wsc.isa.expr import (
 )
 from wsc.isa.program import If, Loop, Op, Scalar, Statement
 from wsc.isa.statements import assigned, blocks, expressions, rewrite, statements
+from wsc.isa.table import OPERATORS
 from wsc.kernels.asm import MAX_REGISTERS_IN_OPERAND
 
 # What static operands give, as an expression that is evaluated when a program is loaded.
-STATIC = {"i.mul": "*", "i.div": "/", "i.mod": "%", "i.min": "min", "i.max": "max"}
+STATIC = {name: op for name, op in OPERATORS.items() if name not in ("i.add", "i.sub")}
 SAME = {"i.min", "i.max", "i.and", "i.or"}  # of a number and itself, or taken twice
 COMMUTATIVE = {*SAME, "i.mul", "i.xor"}
-PURE = {*STATIC, *SAME, "i.set", "i.add", "i.sub", "i.xor", "i.shl", "i.shr"}
+PURE = {*OPERATORS, *SAME, "i.set", "i.xor", "i.shl", "i.shr"}
 OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", "<=": ">", ">": "<="}
 
 TEMPORARY = "t"  # as ``Asm.value`` calls what has no name

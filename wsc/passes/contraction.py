@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
@@ -41,6 +41,21 @@ def wanted_extents(
     """
     return tuple(
         _wanted(entry, size, sizes, split, mesh) for entry, size in zip(index, shape, strict=True)
+    )
+
+
+def out_extents(
+    labels: Sequence[str], sizes: Mapping[str, int], split: Mapping[str, str], mesh: Mesh
+) -> tuple[Extent, ...]:
+    """The layout of a result with these labels; one without a label is a dimension of one.
+
+    split: label -> mesh axis.
+    """
+    return tuple(
+        block(sizes[label], split[label], mesh)
+        if label in split
+        else whole(sizes[label] if label else 1)
+        for label in labels
     )
 
 
@@ -410,12 +425,7 @@ def _evaluate(
         placed[n_label] = "x"
     if form.combined:
         del placed[x_label if form.combined == "x" else y]
-    out = tuple(
-        block(sizes[label], placed[label], mesh)
-        if label in placed
-        else whole(sizes[label] if label else 1)
-        for label in op.out
-    )
+    out = out_extents(op.out, sizes, placed, mesh)
     want_a = wanted_extents(op.index_a, a.shape, sizes, split, mesh)
     want_b = wanted_extents(op.index_b, b.shape, sizes, split, mesh)
     room = {

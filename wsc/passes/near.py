@@ -13,7 +13,7 @@ from wsc.isa.expr import Expr, Name, evaluate
 from wsc.isa.program import Extent
 from wsc.kernels.index import Ix, to_expr
 from wsc.kernels.index_map import IndexMap, index_map
-from wsc.layout import Mesh, View, dense_strides, storage_order, whole
+from wsc.layout import Mesh, block, dense_view, whole
 
 FAR = 8  # columns on average, from which on messages hold each other up
 MOST = 2  # times the smallest block
@@ -48,8 +48,8 @@ def block_near(
     if not moved.any() or (low > high).any():
         return step
 
-    def apart(block: int) -> np.ndarray:
-        column = positions // block
+    def apart(size: int) -> np.ndarray:
+        column = positions // size
         return np.maximum(np.maximum(low - column, column - high), 0.0)[moved]
 
     if apart(step).mean() < FAR:
@@ -83,7 +83,7 @@ def spread_sizes(graph: Graph, mesh: Mesh) -> frozenset[int]:
             (tokens if any(weighted) else others).update(sizes)
 
     def rows(size: int) -> int:
-        return -(-size // -(-size // mesh.height))
+        return block(size, "y", mesh).blocks
 
     most = max((rows(size) for size in tokens), default=0)
     return frozenset(size for size in others - tokens if 1 < rows(size) <= most - FAR)
@@ -111,10 +111,7 @@ def _columns(
     Infinite, with either sign, where nothing is moved.
     """
     shape = tuple(whole(size) for size in type_.shape)
-    source, target = (
-        View("", type_.dtype, extents, dense_strides(extents, type_.dtype, storage_order(extents)))
-        for extents in (shape, wanted)
-    )
+    source, target = (dense_view(extents, type_.dtype) for extents in (shape, wanted))
     found = index_map(MoveTask(source, steps, target, None), mesh)
     axis, extent = next((i, e) for i, e in enumerate(wanted) if e.axis == "x")
     tests = _tests(found)

@@ -67,9 +67,9 @@ from wsc.layout import (
     default_extents,
     default_view,
     dense_strides,
+    dense_view,
     is_plain,
     local_size,
-    storage_order,
     whole,
 )
 from wsc.naming import buffer_stems
@@ -78,6 +78,7 @@ from wsc.passes.contraction import (
     Choice,
     Staying,
     choose_contraction,
+    out_extents,
     preferred,
     rank,
     reads_outside,
@@ -583,12 +584,13 @@ class Placer(Values):
             )
             for entry, size in zip(op.index, shape, strict=True)
         )
-        usual = self._window_split(op)
         if plain:
             labels = [entry.terms[0][0] if entry.terms else "" for entry in op.index]
             found = self.current(name)
             held = default_extents(shape, self.mesh) if found is None else found.extents
             usual = split_of(labels, held)
+        else:
+            usual = self._window_split(op)
         spread = self._spread(node, usual)
         split: Split = {}
         if plain and spread is None:
@@ -647,12 +649,7 @@ class Placer(Values):
         assert isinstance(node.op, Reduce)
         op = node.op
         axes = tuple(sorted(axis for label, axis in split.items() if label not in op.out))
-        extents = tuple(
-            block(sizes[label], split[label], self.mesh)
-            if label in split
-            else whole(sizes[label] if label else 1)
-            for label in op.out
-        )
+        extents = out_extents(op.out, sizes, split, self.mesh)
         out = self.fresh(node.output, node.type.dtype, extents)
         wide = ""
         if op.kind is Reduction.SUM and out.dtype is DType.F16:
@@ -838,14 +835,15 @@ class Placer(Values):
         if wish is None:
             self.noted[node.output] = weighing.weighed
             return None
-        allowed = [(spread, form) for spread, form in weighing.forms() if wish.suits(form)]
-        if not allowed:
+        forms = weighing.forms()
+        found = next((item for item in forms if wish.suits(item[1])), None)
+        if found is None:
             if not wish.many:
-                raise self._no_form(wish, node.origin, [form for _, form in weighing.forms()])
+                raise self._no_form(wish, node.origin, [form for _, form in forms])
             self.noted[node.output] = weighing.weighed
             return None
         self.heard.add(wish)
-        spread, form = min(allowed, key=lambda item: (item[1].against, item[1].cycles))
+        spread, form = found
         self.noted[node.output] = partial(weighing.weighed, form, wish)
         return spread
 
@@ -894,8 +892,7 @@ class Placer(Values):
         type_ = self.types[value]
         resting = self._resting(value) if self.resident else None
         if resting is not None:
-            strides = dense_strides(resting, type_.dtype, storage_order(resting))
-            return View("", type_.dtype, resting, strides)
+            return dense_view(resting, type_.dtype)
         return default_view(type_.shape, type_.dtype, self.mesh) if self.turn else None
 
     def _staying(self, a: str, b: str, shown: bool) -> Staying | None:

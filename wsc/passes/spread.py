@@ -15,8 +15,8 @@ from wsc.ir.forms import TOO_LARGE, Form
 from wsc.ir.graph import Map, Node, Reduce, Reduction, Type
 from wsc.isa.table import BY_NAME
 from wsc.kernels.reduce import OPS
-from wsc.layout import Extent, Mesh, View, block, local_size, whole
-from wsc.passes.contraction import fresh_bytes, relayout, wanted_extents
+from wsc.layout import Extent, Mesh, View, local_size, whole
+from wsc.passes.contraction import fresh_bytes, out_extents, relayout, wanted_extents
 
 Extents = tuple[Extent, ...]
 Split = dict[str, str]
@@ -42,11 +42,8 @@ class Spread:
 
 def map_spread(node: Node, types: Sequence[Type], split: Split, mesh: Mesh) -> Spread:
     """A form of a map. types: of its operands."""
-    shape = node.type.shape
-    out = tuple(
-        block(size, split[str(place)], mesh) if str(place) in split else whole(size)
-        for place, size in enumerate(shape)
-    )
+    sizes = {str(place): size for place, size in enumerate(node.type.shape)}
+    out = out_extents([*sizes], sizes, split, mesh)
     return Spread(tuple(split.items()), tuple(aligned(t.shape, out) for t in types), out)
 
 
@@ -55,12 +52,7 @@ def reduce_spread(node: Node, types: Sequence[Type], split: Split, mesh: Mesh) -
     op = node.op
     assert isinstance(op, Reduce)
     sizes = dict(op.extents)
-    out = tuple(
-        block(sizes[label], split[label], mesh)
-        if label in split
-        else whole(sizes[label] if label else 1)
-        for label in op.out
-    )
+    out = out_extents(op.out, sizes, split, mesh)
     operand = wanted_extents(op.index, types[0].shape, sizes, split, mesh)
     summed = tuple(sorted(axis for label, axis in split.items() if label not in op.out))
     return Spread(tuple(split.items()), (operand,), out, summed)

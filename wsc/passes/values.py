@@ -42,11 +42,10 @@ from wsc.layout import (
     View,
     block,
     default_extents,
-    dense_strides,
+    dense_view,
     holds_all,
     is_plain,
     local_size,
-    storage_order,
 )
 from wsc.naming import weight_names
 from wsc.passes.views import PARTS, as_view
@@ -191,7 +190,7 @@ class Values:
     def fresh(self, value: str, dtype: DType, extents: Extents, part: str = "") -> View:
         """A fresh, dense view."""
         name = self.buffer(value, dtype, local_size(extents) * dtype.bytes, part)
-        return View(name, dtype, extents, dense_strides(extents, dtype, storage_order(extents)))
+        return dense_view(extents, dtype, name)
 
     def current(self, value: str) -> View | None:
         """Where a value is, if it is on the fabric and needs no task to be read."""
