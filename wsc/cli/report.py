@@ -1,4 +1,4 @@
-"""``wsc report``: a run as one page of HTML that opens anywhere."""
+"""``wsc report``: a run as one page of HTML that opens anywhere, or in another format."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import click
 from wsc.cli.asked import Asked, runnable
 from wsc.cli.common import LARGEST, Refusal, general, say, working
 from wsc.cli.execute import execute
-from wsc.cli.outputs import REPORT, ReportFile, require_outputs
+from wsc.cli.outputs import ReportFile, require_outputs
 from wsc.cli.run import VALUES, engine_name, fabric_name, short_time
 from wsc.store.files import write_text
 
@@ -49,7 +49,6 @@ class Cycles(click.ParamType):
     "-o",
     "--output",
     type=ReportFile(),
-    metavar=REPORT,
     help="Where the report goes; the ending says its format. [default: a page, PROGRAM.html]",
 )
 @click.option(
@@ -172,7 +171,7 @@ def data_of(
     name: str,
     firsts: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """What the page of a run shows.
+    """What the report of a run shows.
 
     stopped: why it did not end, or empty. name: of the run. firsts: first cycles of its windows.
     """

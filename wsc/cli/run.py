@@ -55,7 +55,6 @@ from wsc.cli.names import (
     sized,
 )
 from wsc.cli.outputs import (
-    REPORT,
     ReportFile,
     array_paths,
     given_files,
@@ -219,7 +218,6 @@ class Finished:
 @click.option(
     "--report",
     type=ReportFile(),
-    metavar=REPORT,
     help="Write the run as a page, as rows or as node data, as wsc report does.",
 )
 @map_option
