@@ -195,4 +195,4 @@ def _made(
             f"{', '.join(given)}: of models; a program has been compiled with its own"
         )
     loaded = program if isinstance(program, Program) else load(program)
-    return loaded if fabric is None and not settings else loaded.on(fabric, settings)
+    return loaded.on(fabric, settings)
