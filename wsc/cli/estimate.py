@@ -176,13 +176,11 @@ def command(
             "trainable": trainable,
             "clip": clip,
             "recompute": recompute,
-            "over": accumulate,
-            "batch": sizes.batch,
         }
 
         def compiled_in(runs: int, batch: int | None) -> Program:
             chosen = named
-            if isinstance(named, Named) and batch != named.task.batch:
+            if isinstance(named, Named) and batch != sizes.batch:
                 chosen = chosen_model(model, replace(sizes, batch=batch))
             shared = options | {"over": runs, "batch": batch}
             return _step(chosen, fabric, dims, bind, precision, settings, shared)
