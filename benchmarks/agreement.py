@@ -72,8 +72,7 @@ def main(engine: str | None, small: bool) -> None:
     )
     click.echo(page(agreement))
     if not small:
-        TABLE.write_text(dump(agreement), encoding="utf-8")
-        PAGE.write_text(page(agreement), encoding="utf-8")
+        write(agreement)
 
 
 def programs(small: bool) -> Iterator[tuple[Any, ...]]:
@@ -112,6 +111,12 @@ def compared(
     run = program.run(feeds, **options)
     found = pairs(prediction, run.counters.statements)
     return Pair("", prediction.cycles, run.cycles), found
+
+
+def write(agreement: Agreement) -> None:
+    """Put what was found into the table that ships with wsc, and its page."""
+    TABLE.write_text(dump(agreement), encoding="utf-8")
+    PAGE.write_text(page(agreement), encoding="utf-8")
 
 
 def page(agreement: Agreement) -> str:

@@ -14,11 +14,12 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from benchmarks.agreement import PAGE, compared, page
+from benchmarks.agreement import compared
+from benchmarks.agreement import write as write_agreement
 from tests.cost.cases import Feeds, single
 from tests.fabric import build
 from tests.frontend.cases import floats, ints, model_of, node
-from wsc.cost.agreement import TABLE, Checked, Pair, dump, load
+from wsc.cost.agreement import Checked, Pair, load
 from wsc.cost.predict import predict
 from wsc.isa.types import DType
 
@@ -122,9 +123,7 @@ def main(meshes: tuple[str, ...], kernels: tuple[str, ...], measured: bool, writ
     if write:
         order = {mesh: place for place, mesh in enumerate(MESHES)}
         rows = sorted(known.values(), key=lambda item: order.get(item.fabric, len(order)))
-        made = replace(agreement, meshes=tuple(rows))
-        TABLE.write_text(dump(made), encoding="utf-8")
-        PAGE.write_text(page(made), encoding="utf-8")
+        write_agreement(replace(agreement, meshes=tuple(rows)))
 
 
 def _told(pair: Pair) -> str:

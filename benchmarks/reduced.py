@@ -15,13 +15,12 @@ from itertools import product
 
 import click
 
-from benchmarks.agreement import PAGE, page
+from benchmarks.agreement import write as write_agreement
 from benchmarks.report import markdown_table
-from wsc.cost.agreement import TABLE, Checked, dump, load
+from wsc.cost.agreement import NETWORK, Checked, load
 from wsc.models.language import SHAPES
 
 HEAD = ("model", "layers", "fabric", "precision", "cycles", "predicted", "off", "worst error")
-LIMIT = 0.05  # of the cycles of a run
 
 
 class Stopped(Exception):
@@ -98,15 +97,13 @@ def main(
         click.echo("  ".join(row.cells()), err=True)
         rows.append(row)
     click.echo(markdown_table(HEAD, [row.cells() for row in rows], 4))
-    near = sum(abs(row.off) <= LIMIT for row in rows)
+    near = sum(abs(row.off) <= NETWORK for row in rows)
     agree = sum(row.agrees for row in rows)
-    click.echo(f"\n{agree} of {len(rows)} agree; {near} predictions lie within {LIMIT:.0%}")
+    click.echo(f"\n{agree} of {len(rows)} agree; {near} predictions lie within {NETWORK:.0%}")
     if stopped or agree < len(rows):
         raise click.ClickException(f"{stopped} stopped, {len(rows) - agree} differ")
     if write:
-        made = replace(load(), models=tuple(row.checked() for row in rows))
-        TABLE.write_text(dump(made), encoding="utf-8")
-        PAGE.write_text(page(made), encoding="utf-8")
+        write_agreement(replace(load(), models=tuple(row.checked() for row in rows)))
 
 
 def ran(name: str, layers: int, fabric: str, precision: str, sizes: dict[str, int]) -> Row:

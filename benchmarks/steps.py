@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -27,7 +27,7 @@ from wsc.isa.table import Timing
 from wsc.isa.types import DType
 from wsc.models.language import Task, build, find_shape
 from wsc.passes.memory import Allocate, kept_before, lifetimes
-from wsc.passes.stage import Stage, run
+from wsc.passes.stage import Stage
 from wsc.pipeline import passes
 from wsc.training.losses import parse_loss
 from wsc.training.step import Step, build_step, parse_optimizer
@@ -62,13 +62,13 @@ def _kinds() -> list[str]:
 
 
 def stepped(name: str, layers: int | None, batch: int, sequence: int, fabric: Fabric) -> Step:
-    """The step of a model by name, which computes its layers again."""
+    """The step of a model by name, which keeps all that its layers make."""
     shape = find_shape(name)
     shape = shape if layers is None else shape.sized(layers=layers)
     model = build(shape, Task(sequence=sequence, batch=batch))
     loss, rule = parse_loss("cross_entropy"), parse_optimizer("adam")
     step = build_step(model, loss, rule, {}, DType.F16, weights=Seed(0))
-    return step.on(fabric).recomputing()
+    return step.on(fabric)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +103,10 @@ def predicted(name: str, layers: int | None, batch: int, sequence: int, fabric: 
     found: list[tuple[float, float, float]] = []
     for depth in DEPTHS:
         step = stepped(name, depth, batch, sequence, fabric)
-        _, program = compiled(step, fabric)
+        _, program = compiled(step.recomputing(), fabric)
         prediction = predict(program, fabric)
         joules = math.fsum(prediction.energy.values()) * 1e-12
-        assert step.differentiate is not None
-        kept = run(replace(step.differentiate, recompute=False), step.forward)
-        found.append((prediction.cycles, multiply_accumulates(kept), joules))
+        found.append((prediction.cycles, multiply_accumulates(step.graph), joules))
     (low, high), more = found, many - DEPTHS[0]
     each = (a + more * (b - a) / (DEPTHS[1] - DEPTHS[0]) for a, b in zip(low, high, strict=True))
     return Rate(name, batch, sequence, *each)
@@ -183,7 +181,7 @@ def main(
     )
     click.echo("|---|" + "---:|" * (len(_kinds()) + 5) + "---|")
     for batch in batches:
-        step = stepped(model, layers, batch, sequence, target)
+        step = stepped(model, layers, batch, sequence, target).recomputing()
         click.echo(measured(step, f"{batch} of {sequence:,} tokens", target).line(target))
 
 

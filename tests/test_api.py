@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import pydoc
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, cast, get_overloads
 
 import numpy as np
 import onnx_ir
@@ -18,6 +19,8 @@ from wsc.errors import CompileError
 from wsc.isa.diagnostics import AssemblyError
 from wsc.isa.fabric import FabricError, find_fabric
 from wsc.models import builders
+from wsc.runs import RunOptions, ValuesOptions
+from wsc.runtime import api
 from wsc.runtime.errors import InputError
 from wsc.runtime.trace import TraceRequest
 
@@ -338,3 +341,11 @@ def test_what_is_no_path(path: Any) -> None:
     for call in (wsc.load, PROGRAM.save, lambda _: wsc.compile(MODEL_5, resume=dump)):
         with pytest.raises(CompileError, match="is given by its path, not as"):
             call(path)
+
+
+def test_the_options_of_runs_are_those_that_the_engines_take() -> None:
+    """Each engine's, but for what a program says itself."""
+    own = {"program", "inputs", "engine", "weights_dir", "fabric", "checkpoint"}
+    values, clock = (set(inspect.signature(item).parameters) for item in get_overloads(api.run))
+    assert values - own == ValuesOptions.__optional_keys__
+    assert clock - own == RunOptions.__optional_keys__

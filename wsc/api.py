@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
     from wsc.frontend.store import Store
-    from wsc.runs import Run, RunOptions, ValuesRun
+    from wsc.runs import Run, RunOptions, ValuesOptions, ValuesRun
     from wsc.runtime.reference.session import Session
     from wsc.views.estimate import Estimate
     from wsc.views.inspect import NodeView
@@ -179,7 +179,7 @@ class Program(Shown):
         inputs: Mapping[str, np.ndarray] | np.ndarray | None = None,
         *,
         engine: Literal["values"],
-        **options: Any,
+        **options: Unpack[ValuesOptions],
     ) -> ValuesRun: ...
 
     @overload

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from wsc.isa.fabric import Fabric
     from wsc.isa.program import Number
-    from wsc.runs import Run, RunOptions, ValuesRun
+    from wsc.runs import Run, RunOptions, ValuesOptions, ValuesRun
     from wsc.views.estimate import Estimate
 
     Runnable = Program | str | PathLike[str] | bytes | ModelProto | ir.Model
@@ -66,7 +66,7 @@ def run(  # pyright: ignore[reportOverlappingOverload]
     dims: Mapping[str, int] | None = None,
     precision: str | None = None,
     bind: Mapping[str, np.ndarray] | None = None,
-    max_memory: int | None = None,
+    **options: Unpack[ValuesOptions],
 ) -> ValuesRun: ...
 
 
@@ -195,4 +195,4 @@ def _made(
             f"{', '.join(given)}: of models; a program has been compiled with its own"
         )
     loaded = program if isinstance(program, Program) else load(program)
-    return loaded if fabric is None and not settings else loaded.on(fabric, settings)
+    return loaded.on(fabric, settings)

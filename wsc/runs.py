@@ -29,17 +29,32 @@ if TYPE_CHECKING:
     from wsc.runtime.runs import Capture, Dump
     from wsc.runtime.trace import TraceRequest
 
-__all__ = ["Comparisons", "Deadlock", "Ran", "Run", "RunOptions", "ValuesRun", "known_run"]
+__all__ = [
+    "Comparisons",
+    "Deadlock",
+    "Ran",
+    "Run",
+    "RunOptions",
+    "ValuesOptions",
+    "ValuesRun",
+    "known_run",
+]
 
 
-class RunOptions(TypedDict, total=False):
+class ValuesOptions(TypedDict, total=False):
+    """Options of a run for values; see ``wsc.runtime.run``."""
+
+    max_memory: int | None
+    progress: Callable[[int, float], None] | None
+    compiling: Callable[[str], None] | None
+    changed_weights: bool
+
+
+class RunOptions(ValuesOptions, total=False):
     """Options of a run with a clock, beside its engine; see ``wsc.runtime.run``."""
 
     delays: int | None
     max_cycles: int | None
-    max_memory: int | None
-    progress: Callable[[int, float], None] | None
-    compiling: Callable[[str], None] | None
     shuffle: int | None
     check_races: bool
     trace: TraceRequest | None

@@ -63,6 +63,11 @@ def test_another_ending_is_refused_before_any_work(tmp_path: Path, command: str)
     refused(told, "a.txt: the ending of a report says its format", *FORMATS)
 
 
+def test_help_has_all_endings() -> None:
+    text = done(wsc("report", "--help")).stdout
+    assert f"FILE.{'|'.join(ending[1:] for ending in FORMATS)}" in text
+
+
 @pytest.mark.parametrize("ending", [".html", ".CSV", "csv", ".tar.gz"])
 def test_an_ending_is_of_one_format(ending: str) -> None:
     with pytest.raises(TypeError, match="the ending of another format, or none"):

@@ -6,9 +6,11 @@ import math
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from onnx import helper
 
 from wsc.errors import CompileError
 from wsc.models import builders
@@ -65,6 +67,25 @@ def test_a_size_is_of_the_models_that_have_it() -> None:
         ("closed", ("m", 4), ("x.0", 5)),
         ("none", ("n", 1), ("m", 4), ("x.0", 5)),
         ("none", ("n", 2), ("m", 4), ("x.0", 5)),
+    }
+
+
+def test_a_size_is_of_an_input_without_a_shape_or_of_a_sequence() -> None:
+    """Such a model has the sizes that ``wsc compile`` takes for it, and no others."""
+    plain, bare = (builders.mlp((2, 2), batch="n") for _ in range(2))
+    bare.graph.input[0].type.tensor_type.ClearField("shape")
+    parts = helper.make_tensor_sequence_value_info("parts", onnx.TensorProto.FLOAT, ["n"])
+    whole = helper.make_tensor_value_info("whole", onnx.TensorProto.FLOAT, None)
+    joined = helper.make_node("ConcatFromSequence", ["parts"], ["whole"], axis=0)
+    several = helper.make_model(helper.make_graph([joined], "several", [parts], [whole]))
+    models = {"plain": plain, "bare": bare, "several": several}
+    dims = {"n": [3], "x.0": [3], "x.1": [2], "parts": [1, 2], "parts.1.0": [4]}
+    made = [Model(name, model.SerializeToString()) for name, model in models.items()]
+    points = Axes(made, dims=dims).points()
+    assert {point.model.name: set(dict(point.dims)) for point in points} == {
+        "plain": {"n", "x.0", "x.1"},
+        "bare": {"x.0", "x.1"},
+        "several": {"parts", "parts.1.0"},
     }
 
 

@@ -43,7 +43,7 @@ from wsc.cli.names import (
     sized,
     source_files,
 )
-from wsc.cli.outputs import REPORT, ReportFile, given_files, require_outputs
+from wsc.cli.outputs import ReportFile, given_files, require_outputs
 from wsc.cli.run import MOST_ROWS, fabric_name, short_time, utilization
 from wsc.cli.tables import PlainTable, print_table
 from wsc.isa.shown import named
@@ -99,7 +99,6 @@ class Estimate:
 report_option = click.option(
     "--report",
     type=ReportFile(),
-    metavar=REPORT,
     help="Write what is predicted as a page, as wsc report writes what has run; as .csv or .json, "
     "kernels as rows, or cycles by node.",
 )
@@ -177,13 +176,11 @@ def command(
             "trainable": trainable,
             "clip": clip,
             "recompute": recompute,
-            "over": accumulate,
-            "batch": sizes.batch,
         }
 
         def compiled_in(runs: int, batch: int | None) -> Program:
             chosen = named
-            if isinstance(named, Named) and batch != named.task.batch:
+            if isinstance(named, Named) and batch != sizes.batch:
                 chosen = chosen_model(model, replace(sizes, batch=batch))
             shared = options | {"over": runs, "batch": batch}
             return _step(chosen, fabric, dims, bind, precision, settings, shared)
@@ -308,7 +305,10 @@ def estimated(program: Program, start: float, tokens: int | None = None) -> Esti
 
 
 def report_estimate(estimate: Estimate, name: str, path: Path, read: Iterable[Path]) -> None:
-    """Write the page of a prediction. name: of the program. read: files that are never replaced."""
+    """Write the report of a prediction.
+
+    name: of the program. read: files that are never replaced.
+    """
     from wsc.cli.report import write_report
     from wsc.pages import estimate_data
 

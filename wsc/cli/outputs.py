@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wsc.cli.common import Refusal
-from wsc.errors import CompileError
 from wsc.store.files import appearing, require_apart
 
 if TYPE_CHECKING:
     import numpy as np
 
-REPORT = "FILE.html|csv|json"
 LONGEST = 120  # characters of a name made from a tensor's; file systems take 143 bytes or more
 _DIGITS = 8  # of the digest that tells shortened names apart
 
@@ -29,15 +27,18 @@ class ReportFile(click.Path):
     def __init__(self) -> None:
         super().__init__(path_type=Path)
 
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """The endings that there are; click before 8.2 gives no context."""
+        from wsc.pages import FORMATS
+
+        return f"FILE.{'|'.join(ending.removeprefix('.') for ending in FORMATS)}"
+
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """The path, if there is a format for it."""
+        """The path. Raises CompileError if there is no format for it."""
         from wsc.pages import format_of
 
         path = Path(str(super().convert(value, param, ctx)))
-        try:
-            format_of(path)
-        except CompileError as error:
-            raise Refusal(str(error)) from None
+        format_of(path)
         return path
 
 

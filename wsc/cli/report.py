@@ -1,4 +1,4 @@
-"""``wsc report``: a run as one page of HTML that opens anywhere."""
+"""``wsc report``: a run as one page of HTML that opens anywhere, or in another format."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ import click
 from wsc.cli.asked import Asked, runnable
 from wsc.cli.common import LARGEST, Refusal, general, say, working
 from wsc.cli.execute import execute
-from wsc.cli.outputs import REPORT, ReportFile, require_outputs
-from wsc.cli.run import VALUES, engine_name, fabric_name, short_time
+from wsc.cli.outputs import ReportFile, require_outputs
+from wsc.cli.run import VALUES, engine_name, fabric_name, prediction_of, rows_of, short_time
 from wsc.store.files import write_text
 
 if TYPE_CHECKING:
     from wsc.api import Program
+    from wsc.cost.predict import Prediction
     from wsc.runtime.api import RunResult
     from wsc.runtime.trace import TraceRequest
 
@@ -49,7 +50,6 @@ class Cycles(click.ParamType):
     "-o",
     "--output",
     type=ReportFile(),
-    metavar=REPORT,
     help="Where the report goes; the ending says its format. [default: a page, PROGRAM.html]",
 )
 @click.option(
@@ -128,7 +128,18 @@ def command(
         result, stopped = execute(ready.program, ready.arrays, options)
         name = str(one.program)
         firsts = [first for first, _ in shown]
-        pages.append(data_of(ready.program, result, stopped, ready.drawn, ready.seed, name, firsts))
+        pages.append(
+            data_of(
+                ready.program,
+                result,
+                prediction_of(ready.program),
+                stopped,
+                ready.drawn,
+                ready.seed,
+                name,
+                firsts,
+            )
+        )
         ended += [stopped] if stopped else []
         say(f"{name}: {result.cycles:,} cycles", error=True)
     write_report(output, pages, files)
@@ -166,31 +177,29 @@ def write_report(output: Path, runs: Sequence[dict[str, Any]], files: Iterable[P
 def data_of(
     program: Program,
     result: RunResult,
+    predicted: Prediction | str,
     stopped: str,
     drawn: tuple[str, ...],
     seed: int | None,
     name: str,
     firsts: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """What the page of a run shows.
+    """What the report of a run shows.
 
-    stopped: why it did not end, or empty. name: of the run. firsts: first cycles of its windows.
+    predicted: or why the cost model says nothing. stopped: why it did not end, or empty. name: of
+    the run. firsts: first cycles of its windows.
     """
-    from wsc.cost.predict import Unpredictable, predict
     from wsc.pages import report_data
-    from wsc.views.report import kernel_rows
 
     assembly, fabric, counters = program.assembly, program.fabric, result.counters
-    try:
-        predicted, known = predict(assembly, fabric), ""
-    except Unpredictable as reason:
-        predicted, known = None, str(reason)
-    rows = kernel_rows(assembly, fabric, counters.statements, predicted)
+    rows = rows_of(program, result, predicted)
+    unknown = isinstance(predicted, str)
+    known = f"nothing: {predicted}" if unknown else f"{predicted.cycles:,} cycles"
     seconds = short_time(result.cycles / fabric.clock_hertz)
     facts = [
         ("fabric", fabric_name(program)),
         ("cycles", f"{result.cycles:,} ({seconds} at {fabric.clock_hertz / 1e9:g} GHz)"),
-        ("predicted", f"{predicted.cycles:,} cycles" if predicted else f"nothing: {known}"),
+        ("predicted", known),
         ("utilization", f"{counters.utilization:.2%} of all multiply-accumulates possible"),
         ("edge", f"{counters.io_bytes_in:,} bytes in, {counters.io_bytes_out:,} out"),
         ("energy", f"{math.fsum(counters.energy.values()) * 1e-6:,.3f} uJ, modelled"),

@@ -55,7 +55,6 @@ from wsc.cli.names import (
     sized,
 )
 from wsc.cli.outputs import (
-    REPORT,
     ReportFile,
     array_paths,
     given_files,
@@ -219,7 +218,6 @@ class Finished:
 @click.option(
     "--report",
     type=ReportFile(),
-    metavar=REPORT,
     help="Write the run as a page, as rows or as node data, as wsc report does.",
 )
 @map_option
@@ -377,17 +375,17 @@ def command(
         with after.step("the trace was not written"):
             write_trace(trace, result, read)
             traced = trace
+    shown_seed = used if drawn else None
+    predicted = _predicted(loaded, after)
     if report is not None:
         with after.step("the report was not written"):
             held = replace(result, trace=None)
             from wsc.cli.report import data_of, write_report
 
-            shown_run = data_of(loaded, held, stopped, drawn, used if drawn else None, str(program))
+            shown_run = data_of(loaded, held, predicted, stopped, drawn, shown_seed, str(program))
             write_report(report, [shown_run], read)
-    predicted = _predicted(loaded, after)
     with after.step("there is no table of kernels"):
-        rows = _rows(loaded, result, predicted)
-    shown_seed = used if drawn else None
+        rows = rows_of(loaded, result, predicted)
     finished = Finished(
         loaded,
         result,
@@ -564,21 +562,27 @@ def _ended(after: Afterwards, stopped: str, compared: Sequence[Comparison] | Non
 def _predicted(program: Program, after: Afterwards) -> Prediction | str:
     """What the cost model says of the program, or why it says nothing."""
     try:
-        with working("predicting"):
-            from wsc.cost.predict import Unpredictable, predict
-
-            try:
-                return predict(program.assembly, program.fabric)
-            except Unpredictable as reason:
-                return str(reason)
+        return prediction_of(program)
     except KeyboardInterrupt as error:
         after.interrupt = after.interrupt or error
-        return str(error)
+        return str(error) or "interrupted"
     except Exception as error:  # noqa: BLE001 - whatever it is, the run has its results
         return told(error)
 
 
-def _rows(program: Program, result: RunResult, predicted: Prediction | str) -> list[KernelRow]:
+def prediction_of(program: Program) -> Prediction | str:
+    """What the cost model says of a program, or why it has no formula for it."""
+    with working("predicting"):
+        from wsc.cost.predict import Unpredictable, predict
+
+        try:
+            return predict(program.assembly, program.fabric)
+        except Unpredictable as reason:
+            return str(reason)
+
+
+def rows_of(program: Program, result: RunResult, predicted: Prediction | str) -> list[KernelRow]:
+    """The kernels of a run, beside what was predicted of them."""
     from wsc.views.report import kernel_rows
 
     known = None if isinstance(predicted, str) else predicted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import onnx_ir as ir
@@ -80,14 +80,16 @@ def _derive(named: dict[str, int], symbols: set[str]) -> None:
             _agree(named, name, size)
 
 
-def takes_size(graph: ir.Graph, key: str) -> bool:
-    """Whether a size under this name is one of the graph's: of a dimension, or of a sequence."""
-    symbols = {name for _, _, name in _symbolic(graph) if name}
-    symbols |= {part for name in symbols for part in _evaluate(name, {})[0]}
-    name, _, axis = key.rpartition(".")
-    return key in symbols or any(
-        value.name == key or (value.name == name and axis.isdecimal()) for value in graph.inputs
-    )
+def _symbols(graph: ir.Graph) -> set[str]:
+    """The names of dimensions without a size, and those in terms of which they are written."""
+    names = {name for _, _, name in _symbolic(graph) if name}
+    return names | {part for name in names for part in _evaluate(name, {})[0]}
+
+
+def dims_taken(graph: ir.Graph, keys: Iterable[str]) -> list[str]:
+    """Those of these names that ``bind_dims`` takes."""
+    symbols = _symbols(graph)
+    return [key for key in keys if key in symbols or _place(graph, key) is not None]
 
 
 def bind_dims(graph: ir.Graph, dims: Mapping[str, int]) -> None:
@@ -100,15 +102,21 @@ def bind_dims(graph: ir.Graph, dims: Mapping[str, int]) -> None:
     """
     named: dict[str, int] = {}
     placed: dict[tuple[str, int], int] = {}
-    symbols = {name for _, _, name in _symbolic(graph) if name}
-    symbols |= {part for name in symbols for part in _evaluate(name, {})[0]}
+    symbols = _symbols(graph)
     for key, size in dims.items():
         if size < 0:
             raise CompileError(f"{dimension(key, size)}: a dimension is at least 0")
+        place = _place(graph, key)
         if key in symbols:
             named[key] = size
+        elif place is not None:
+            placed[place] = size
         else:
-            placed[_place(graph, key, symbols)] = size
+            known = ", ".join(sorted(symbols)) or "none"
+            raise CompileError(
+                f"{option('dim', key)}: the model has no such dimension (symbolic: {known}; or "
+                "INPUT.AXIS)"
+            )
     for value, axis, name in _symbolic(graph):
         if name and (str(value.name), axis) in placed:
             _agree(named, name, placed[str(value.name), axis])
@@ -130,15 +138,13 @@ def bind_dims(graph: ir.Graph, dims: Mapping[str, int]) -> None:
         value.shape = ir.Shape(sizes)
 
 
-def _place(graph: ir.Graph, key: str, symbols: set[str]) -> tuple[str, int]:
+def _place(graph: ir.Graph, key: str) -> tuple[str, int] | None:
+    """The input and axis that ``INPUT.AXIS`` names, if there are such."""
     name, _, axis = key.rpartition(".")
     for value in graph.inputs:
         if value.name == name and axis.isdecimal() and int(axis) < len(input_shape(value)):
             return name, int(axis)
-    known = ", ".join(sorted(symbols)) or "none"
-    raise CompileError(
-        f"{option('dim', key)}: the model has no such dimension (symbolic: {known}; or INPUT.AXIS)"
-    )
+    return None
 
 
 def _agree(named: dict[str, int], name: str, size: int) -> None:

@@ -6,7 +6,7 @@ what else is constant is computed in ``wsc/frontend/fold.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from onnx_ir.passes import common
 from onnxscript.optimizer import fold_constants, remove_unused_nodes
 
 from wsc.errors import CompileError, UnsupportedOperator, UnsupportedOperators, shortened
-from wsc.frontend.bind import bind_dims, bind_inputs, give_shapes, require_static, takes_size
+from wsc.frontend.bind import bind_dims, bind_inputs, dims_taken, give_shapes, require_static
 from wsc.frontend.damage import (
     external_files,
     graphs_of,
@@ -97,17 +97,23 @@ def load_model(
     return model
 
 
-def sizes_taken(source: str | Path | onnx.ModelProto, keys: Iterable[str]) -> list[str]:
-    """Those of these names of sizes (``--dim``) that a model has. Its weights are not read.
+def sizes_taken(source: str | Path | onnx.ModelProto, dims: Mapping[str, int]) -> list[str]:
+    """The names of those of these sizes (``--dim``) that a model has. Its weights are not read.
 
     Raises:
-        CompileError: for a file that does not do.
+        CompileError: for a file that does not do, or an input that needs other sizes too.
     """
     if isinstance(source, onnx.ModelProto):
-        graph = ir.from_proto(source).graph
+        with library_at_work("the model cannot be read"):
+            graph = ir.from_proto(source).graph
     else:
         graph = _from_file(source).graph
-    return [key for key in keys if takes_size(graph, key)]
+    # Which there are is seen where a model is loaded: once each input is a tensor with a shape.
+    _settle_defaults(graph, {}, ())
+    left = spread_inputs(graph, dims)
+    give_shapes(graph, {}, left)
+    bound = dims_taken(graph, left)
+    return [key for key in dims if key not in left or key in bound]
 
 
 def simplify(model: ir.Model, exact: bool = False) -> ir.Model:

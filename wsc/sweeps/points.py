@@ -198,13 +198,15 @@ def _sizes(
     }
 
 
-def _sizes_of(model: Model, keys: Iterable[str]) -> Sequence[str] | None:
+def _sizes_of(model: Model, dims: Mapping[str, Sequence[int]]) -> Sequence[str] | None:
     """The names of sizes that a model has; None if it cannot be read, which its row says."""
     from wsc.frontend.load import sizes_taken
     from wsc.frontend.source import read_model
 
     try:
-        return sizes_taken(read_model(model.source), keys)
+        # A sequence of most tensors has the sizes of all of them.
+        largest = {key: max(values, default=0) for key, values in dims.items()}
+        return sizes_taken(read_model(model.source), largest)
     except CompileError:
         return None
 
