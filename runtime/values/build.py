@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import mmap
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -99,6 +99,17 @@ class Traced:
     stuck: np.ndarray
 
 
+class Made(NamedTuple):
+    """A stream that is to be, by the fields of its record; ``STREAM`` says what they mean."""
+
+    lanes: int
+    queue: int
+    color: int
+    column: int
+    guided: bool
+    mirror: bool = False
+
+
 def slots_of(image: Image) -> np.ndarray:
     """The slots that exist; the table has one row where there is none."""
     return image.routes.slots[: int(image.routes.slot_first[-1])]
@@ -179,7 +190,7 @@ class Builder:
         self.columns = np.asfortranarray(self.slots)
         self.queues = queues_of(image)
         self.traced = trace(image, self.columns)
-        self.streams: list[tuple[int, ...]] = []
+        self.streams: list[Made] = []
         self.kept: list[np.ndarray] = []  # converted tensors
         self.mirrors: list[tuple[int, int]] = []
         self.max_memory = max_memory
@@ -391,12 +402,12 @@ class Builder:
         led = np.zeros(self.width * colors, bool)
         led[block[guided]] = True
         for item in made.tolist():
-            self._stream(height, -1, item % colors, item // colors, bool(led[item]))
+            self._stream(Made(height, -1, item % colors, item // colors, bool(led[item])))
         # So is what arrives there on a color whose routes change.
         receives = guided & (slots[:, Scol.INPUT] >= 0)
         arrivals = np.full(self.width * colors, -1, np.int64)
         for item in np.unique(block[receives]).tolist():
-            arrivals[item] = self._stream(height, -1, item % colors, item // colors, False)
+            arrivals[item] = self._stream(Made(height, -1, item % colors, item // colors, False))
         source = np.full(total + len(self.queues), -1, np.int64)
         lane = np.zeros(total + len(self.queues), np.int64)
         feeding = np.full(len(self.queues), -1, np.int64)
@@ -405,10 +416,11 @@ class Builder:
             slot = int(row[Qcol.SLOT])
             if FEED in directions[queue]:
                 feeding[queue] = self._stream(
-                    1, queue, int(color[slot]), int(x[slot]), bool(guided[slot])
+                    Made(1, queue, int(color[slot]), int(x[slot]), bool(guided[slot]))
                 )
             if guided[slot] and directions[queue] != {FEED}:
-                source[total + queue] = self._stream(1, -1, int(color[slot]), int(x[slot]), False)
+                left = Made(1, -1, int(color[slot]), int(x[slot]), False)
+                source[total + queue] = self._stream(left)
         origin = self.traced.origin
         known = np.nonzero(~guided & (origin >= 0))[0]
         begin = origin[known]
@@ -435,8 +447,7 @@ class Builder:
         readers, firsts, counts = self._readers(source, total)
         table = np.zeros(max(len(self.streams), 1), STREAM)
         if self.streams:
-            names = ("lanes", "queue", "color", "column", "guided")
-            for name, values in zip(names, zip(*self.streams, strict=True), strict=True):
+            for name, values in zip(Made._fields, zip(*self.streams, strict=True), strict=True):
                 table[name] = values
             table["first"] = np.cumsum(table["lanes"]) - table["lanes"]
             table["readers"], table["reader_count"] = firsts, counts
@@ -459,8 +470,9 @@ class Builder:
             "routers": routers,
         }
 
-    def _stream(self, lanes: int, queue: int, color: int, column: int, guided: bool) -> int:
-        self.streams.append((lanes, queue, color, column, int(guided)))
+    def _stream(self, made: Made) -> int:
+        """The number of one more stream."""
+        self.streams.append(made)
         return len(self.streams) - 1
 
     def _mirror(self, source: np.ndarray, total: int) -> np.ndarray:
@@ -470,7 +482,7 @@ class Builder:
         reads. Returns the same with mirrors, and behind them the streams that mirrors repeat.
         """
         band = np.repeat(np.arange(len(self.bands) - 1), np.diff(self.bands))
-        makes = band[np.array([stream[3] for stream in self.streams], np.int64)]
+        makes = band[np.array([stream.column for stream in self.streams], np.int64)]
         reads = np.nonzero(source[:total] >= 0)[0]
         here = band[reads // (self.colors * self.height)]
         away = here != makes[source[reads]]
@@ -478,8 +490,9 @@ class Builder:
         wanted, which = np.unique(pairs, axis=0, return_inverse=True)
         made = np.zeros(len(wanted), np.int64)
         for number, (stream, where) in enumerate(wanted.tolist()):
-            lanes, _, color, _, _ = self.streams[stream]
-            made[number] = self._stream(lanes, -1, color, self.bands[where], False)
+            of = self.streams[stream]
+            repeats = Made(of.lanes, -1, of.color, self.bands[where], guided=False, mirror=True)
+            made[number] = self._stream(repeats)
             self.mirrors.append((int(made[number]), stream))
         source = source.copy()
         source[reads[away]] = made[which.ravel()]

@@ -23,7 +23,7 @@ from wsc.runtime.values.edge import settle
 from wsc.runtime.values.records import SIDES, Fault, Mode
 from wsc.runtime.values.report import deadlock, describe, out_of_memory, sent
 from wsc.runtime.values.routers import FROM_CORE
-from wsc.runtime.values.sweep import post, serve_edge, serve_routers, sweep
+from wsc.runtime.values.sweep import post, serve_edge, serve_routers, sweep, sweep_on
 from wsc.runtime.work import Work
 
 SLICE = 1 << 27  # steps of instructions until Python looks whether someone wants to stop
@@ -166,7 +166,7 @@ class Execution:
 
     def _side_by_side(self, cores: ThreadPoolExecutor, mode: int) -> bool:
         """Sweep in all bands, each on a core, and then hand over what they have for each other."""
-        some = any(list(cores.map(lambda machine: sweep(machine, mode), self.machines)))
+        some = any(list(cores.map(lambda machine: sweep_on(machine, mode), self.machines)))
         for machine in self.machines:
             some = serve_routers(machine) or some
             if machine.now["posts"][0]:
