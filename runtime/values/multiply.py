@@ -14,7 +14,7 @@ from wsc.runtime.values.streams import allocate, release
 from wsc.runtime.values.vector import F16, half_place, next_step, overlap, scratch
 
 NEAR = 1 << 13  # words of factors that stay in the nearest cache of the host
-VECTOR = 128  # lanes that a part has at least
+LEAST = 512  # lanes that a part has at least, so that to begin it is little of its work
 
 value = of_reals(VALUES["fmac", Class.FLOAT], 3)
 
@@ -154,7 +154,7 @@ def add_up(m: Machine, each: int, all_: int, count: int, lanes: int) -> None:
     cache, if it is not too much.
     """
     d, a, w = m.placed[0].at, m.placed[each].at, m.placed[all_].at
-    part = lanes if m.now[0].turns == 0 else max(NEAR // count // VECTOR * VECTOR, VECTOR)
+    part = lanes if m.now[0].turns == 0 else max(NEAR // count // LEAST * LEAST, LEAST)
     start = 0
     while start < lanes:
         some = min(part, lanes - start)
