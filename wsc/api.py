@@ -804,15 +804,17 @@ def parse(text: str, file: str | PathLike[str] = "<text>") -> Program:
 
 def _parsed(text: str, path: Path) -> Program:
     from wsc.isa.parser import parse as parse_text
-    from wsc.isa.verifier import verify
+    from wsc.isa.verifier import doubts, verify
 
     assembly = parse_text(text, str(path))
     fabric = _machine(assembly, path, text)
     verify(assembly, fabric)
+    notes = [f"line {item.location.line}: {item.message}" for item in doubts(assembly, fabric)]
     folder = path.parent
     names = dict.fromkeys(t.file for t in assembly.edge_tensors if t.file)
     inputs = (*(folder / name for name in names), *description_files(fabric))
     note = strange(assembly, fabric)
     if note:
         warnings.warn(f"{path}: {note}", OtherMachine, stacklevel=3)
-    return Program(assembly, fabric, folder=folder, inputs=inputs, notes=(note,) if note else ())
+        notes.insert(0, note)
+    return Program(assembly, fabric, folder=folder, inputs=inputs, notes=tuple(notes))
