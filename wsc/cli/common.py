@@ -12,6 +12,8 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from os import SEEK_END
 from pathlib import Path
+from shutil import get_terminal_size
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import click
@@ -439,9 +441,40 @@ def standard_text() -> str:
 def say(text: str, error: bool = False, end: str = "\n") -> None:
     """Print lines as they are, but for what is not printable in them.
 
+    A single line goes on in the next one on a screen that is narrower; of several lines, marks in
+    one may be below what they mark in another.
+
     error: on standard error.
     """
-    click.echo(escaped(text, keep="\n") + end, nl=False, err=error)
+    shown = escaped(text, keep="\n")
+    if "\n" not in shown and (sys.stderr if error else sys.stdout).isatty():
+        shown = wrapped(shown, get_terminal_size().columns)
+    click.echo(shown + end, nl=False, err=error)
+
+
+def say_facts(facts: Iterable[tuple[str, str]], width: int = 13, error: bool = False) -> None:
+    """Print a line for each head and its text, which on a screen goes on below itself.
+
+    width: of the heads. error: on standard error.
+    """
+    stream = sys.stderr if error else sys.stdout
+    columns = get_terminal_size().columns if stream.isatty() else PIPE_WIDTH
+    for head, text in facts:
+        line = escaped(f"{head:<{width}} {text}", keep="\n")
+        click.echo(wrapped(line, columns, width + 1), err=error)
+
+
+def wrapped(text: str, width: int, indent: int = 0) -> str:
+    """A text in lines of a screen, all but the first one indented; words are kept whole."""
+    lines = wrap(
+        text,
+        width,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+    )
+    return "\n".join(lines) if len(lines) > 1 else text
 
 
 def say_json(value: Any) -> None:
@@ -466,7 +499,7 @@ _objects: list[None] = []  # that have been printed
 
 
 def console(stderr: bool = False) -> Console:
-    """A console that keeps long lines whole and shows what is not printable escaped."""
+    """A console that shows what is not printable escaped, and keeps long lines whole in a pipe."""
     from rich.console import Console
 
     class Screen(Console):
@@ -481,7 +514,7 @@ def console(stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     made = Screen(
         stderr=stderr,
-        soft_wrap=True,
+        soft_wrap=not stream.isatty(),
         highlight=False,
         emoji=False,
         markup=False,
@@ -535,7 +568,7 @@ def noted() -> Generator[None]:
         yield
     for item in found:
         if issubclass(item.category, PrecisionWarning):
-            say(f"{'note':<9} {item.message}", error=True)
+            say_facts([("note", str(item.message))], 9, error=True)
         else:
             warnings.warn_explicit(item.message, item.category, item.filename, item.lineno)
 

@@ -23,6 +23,7 @@ from wsc.cli.common import (
     read_dims,
     require_training,
     say,
+    say_facts,
     set_option,
     shared_out,
     training_options,
@@ -322,8 +323,7 @@ def command(
         if number:
             say("")
         show_forms(console(), item)
-    for head, text in summary(program, output, fabric is None, recorder):
-        say(f"{head:<9} {text}", error=True)
+    say_facts(summary(program, output, fabric is None, recorder), 9, error=True)
 
 
 def _write(program: Program, output: Path, read: Iterable[Path]) -> None:

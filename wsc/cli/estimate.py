@@ -23,6 +23,7 @@ from wsc.cli.common import (
     read_arrays,
     read_dims,
     require_training,
+    say_facts,
     say_json,
     set_option,
     shared_out,
@@ -410,8 +411,7 @@ def show(estimate: Estimate, every: bool, notes: Sequence[str] = ()) -> None:
     if verbose():
         energy = ", ".join(f"{key} {value * 1e-6:,.3f}" for key, value in prediction.energy.items())
         facts.append(("energy, uJ", energy))
-    for head, text in facts:
-        screen.print(f"{head:<13} {text}")
+    say_facts(facts)
     screen.print()
     if estimate.tokens is not None:
         show_parts(estimate)

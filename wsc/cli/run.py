@@ -37,6 +37,7 @@ from wsc.cli.common import (
     given_program,
     is_model,
     read_arrays,
+    say_facts,
     say_json,
     set_option,
     told,
@@ -717,8 +718,7 @@ def show(finished: Finished, every: bool) -> None:
         facts.append(("executed", instructions))
         energy = ", ".join(f"{name} {value * 1e-6:,.3f}" for name, value in counters.energy.items())
         facts.append(("energy, uJ", energy))
-    for head, text in facts:
-        screen.print(f"{head:<13} {text}")
+    say_facts(facts)
     screen.print()
     show_kernels(finished, every)
     if finished.compared is not None:

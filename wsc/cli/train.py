@@ -18,7 +18,7 @@ from wsc.cli.common import (
     general,
     noted,
     read_dims,
-    say,
+    say_facts,
     say_json,
     training_options,
     working,
@@ -335,8 +335,8 @@ def command(
             _write_onnx(trainer, onnx, read)
     if report is not None and predicted is not None:
         report_estimate(predicted, f"a step of {model}", report, read)
-    for head, text in _summary(trainer, results, first, output, costs):
-        say(f"{head:<12} {text}" if costs else f"{head:<9} {text}", error=True)
+    facts = _summary(trainer, results, first, output, costs)
+    say_facts(facts, 12 if costs else 9, error=True)
     if as_json:
         say_json(_as_object(trainer, results, first, output, costs))
 
