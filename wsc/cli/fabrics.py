@@ -67,6 +67,7 @@ def show_all(fabrics: list[Fabric]) -> None:
         "P/S/D/A/M",
         "title",
         right=("clock", "SRAM a tile", "colors", "I/O a cycle"),
+        leaving=("title", "colors"),
     )
     for fabric in fabrics:
         grades = [item.grade.value for item in fabric.evidence]
