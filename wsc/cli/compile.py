@@ -21,12 +21,9 @@ from wsc.cli.common import (
     noted,
     read_arrays,
     read_dims,
-    require_training,
     say,
     say_facts,
     set_option,
-    shared_out,
-    training_options,
     verbose,
     working,
 )
@@ -44,6 +41,7 @@ from wsc.cli.names import (
     source_files,
 )
 from wsc.cli.outputs import given_files, require_outputs
+from wsc.cli.training import Training, require_training, training
 from wsc.store.files import write_text
 
 if TYPE_CHECKING:
@@ -166,7 +164,7 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
     is_flag=True,
     help="Compile a training step: loss, gradients, and what the weight store does with them.",
 )
-@training_options
+@training
 @click.option("--print-ir-after", metavar="PASS|all", help="Print the IR after a pass.")
 @click.option(
     "--dump-ir",
@@ -212,13 +210,7 @@ def command(
     wide: tuple[str, ...],
     f64: str,
     train: bool,
-    loss: str,
-    optimizer: str,
-    groups: tuple[str, ...],
-    trainable: tuple[str, ...],
-    clip: float,
-    accumulate: int | str,
-    recompute: str,
+    training: Training,
     print_ir_after: str | None,
     dump_ir: Path | None,
     resume: Path | None,
@@ -275,24 +267,19 @@ def command(
                 def step(runs: int, batch: int | None) -> Program:
                     return compile_step(
                         model,
-                        loss,
-                        optimizer,
-                        groups,
                         fabric=fabric,
                         dims=bound,
                         precision=precision,
-                        trainable=trainable,
                         batch=batch,
-                        clip=clip,
-                        recompute=recompute,
                         over=runs,
                         observe=recorder,
                         settings=changes,
                         resume=resume,
                         forms=wanted,
+                        **training.options(),
                     )
 
-                program, _ = shared_out(accumulate, sizes.batch, 1, step)
+                program, _ = training.shared_out(sizes.batch, 1, step)
             else:
                 program = compile_model(
                     **model_of(chosen),
