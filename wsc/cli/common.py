@@ -293,9 +293,10 @@ def given_program(
         return load_program(path, "reading", fabric, settings)
     from wsc.api import compile as compile_model
 
-    with noted(), working("compiling"):
+    with noted(), working("compiling") as line:
         program = compile_model(
             path,
+            observe=following(line),
             fabric=fabric,
             dims=read_dims(dims),
             precision=precision or "f32",
@@ -435,6 +436,11 @@ class Line:
         for thread in threading.enumerate():
             if thread is not threading.current_thread():
                 thread.join(2 / REFRESHES)
+
+
+def following(line: Line) -> Callable[[str, Any], None]:
+    """Observes passes, and says on a line which of them is done."""
+    return lambda name, _: line(f"compiling: {name} done")
 
 
 def _plain(text: str) -> Text:

@@ -16,6 +16,7 @@ from wsc.cli.common import (
     Refusal,
     console,
     fabric_files,
+    following,
     general,
     model_options,
     noted,
@@ -58,7 +59,9 @@ class Recorder:
     those files, when they are known.
     """
 
-    def __init__(self, say: Callable[[str], None], check: Callable[[Sequence[Path]], None]) -> None:
+    def __init__(
+        self, say: Callable[[str, Stage], None], check: Callable[[Sequence[Path]], None]
+    ) -> None:
         self.files: Sequence[Path] = ()
         self._check = check
         self.stages: dict[str, Stage] = {}
@@ -78,7 +81,7 @@ class Recorder:
             self.stages.clear()
         self.note(name if name != "import" or self.tries == 1 else "smaller meshes")
         self.stages[name] = stage
-        self._say(f"compiling: {name} done")
+        self._say(name, stage)
 
     def note(self, name: str) -> None:
         """Book the time since the last call under ``name``."""
@@ -260,7 +263,7 @@ def command(
     if train:
         require_file(model)
     with noted(), working("compiling") as line:
-        recorder = Recorder(line, lambda files: require_outputs(written, dump_ir, files))
+        recorder = Recorder(following(line), lambda files: require_outputs(written, dump_ir, files))
         try:
             if train:
 
@@ -303,6 +306,7 @@ def command(
                 show(recorder.stages, print_ir_after)
         recorder.note("verify")
         weighed = [item for node in explain for item in program.explain(node)]
+        line(f"writing {output}")
         _write(program, output, read)
     if report is not None:
         report_estimate(estimated(program, start), str(output), report, (*read, *program.inputs))

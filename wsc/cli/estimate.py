@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from wsc.cli.common import (
     Refusal,
     console,
+    following,
     general,
     given_program,
     is_model,
@@ -235,9 +236,10 @@ def _step(
         precision = precision if chosen is ParameterSource.COMMANDLINE else "f16"
     elif not is_model(model) or bind:
         raise Refusal("--train is for a model, and takes no --bind")
-    with noted(), working("compiling"):
+    with noted(), working("compiling") as line:
         return compile_step(
             **model_of(model),
+            observe=following(line),
             fabric=fabric,
             dims=read_dims(dims),
             precision=precision,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from wsc.cli.common import STANDARD, Refusal, noted, working
+from wsc.cli.common import STANDARD, Refusal, following, noted, working
 
 if TYPE_CHECKING:
     import onnx
@@ -183,9 +183,10 @@ def compiled(
     from wsc.api import compile as compile_model
     from wsc.isa.machine import read_settings
 
-    with noted(), working("compiling"):
+    with noted(), working("compiling") as line:
         return compile_model(
             **model_of(named),
+            observe=following(line),
             fabric=fabric,
             precision=precision or "f32",
             settings=dict(read_settings(settings)),
