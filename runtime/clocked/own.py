@@ -128,6 +128,22 @@ def open_message(s: Machine, thread: int, row: int) -> int:
 
 
 @declared
+def ramp_has_room(s: Machine, tile: int, t: int) -> bool:
+    """Whether the ramp queue of a tile has a free cell in cycle t."""
+    raise NotImplementedError
+
+
+@declared
+def enter_network(
+    s: Machine, tile: int, thread: int, value: int, kind: int, visible: int
+) -> None:
+    """Append a wavelet of a unit's message to the ramp queue of its tile.
+
+    visible: cycle from which it can leave that.
+    """
+
+
+@declared
 def read_element(s: Machine, tile: int, thread: int, row: int) -> int:
     """The bits of the next element of a message, from the sender's SRAM."""
     raise NotImplementedError
