@@ -134,9 +134,7 @@ def ramp_has_room(s: Machine, tile: int, t: int) -> bool:
 
 
 @declared
-def enter_network(
-    s: Machine, tile: int, thread: int, value: int, kind: int, visible: int
-) -> None:
+def enter_network(s: Machine, tile: int, thread: int, value: int, kind: int, visible: int) -> None:
     """Append a wavelet of a unit's message to the ramp queue of its tile.
 
     visible: cycle from which it can leave that.

@@ -119,11 +119,11 @@ def list_beside(s: Machine, block: int, side: int, which: Lanes) -> None:
 @kernel
 def still_under_way(s: Machine, block: int) -> bool:
     """Whether a wavelet has its cell in a buffer of the block, and cannot be seen there yet."""
-    first, unseen = first_cell(s, block, 0), none()
+    first = first_cell(s, block, 0)
     for cell in range(first, first + SIDES * s.now[0].depth):
-        unseen = unseen | (s.message_cells[cell].taken & ~s.message_cells[cell].seen)
-    if unseen:
-        return True
+        held = s.message_cells[cell]
+        if held.taken & ~held.seen:
+            return True
     return False
 
 
@@ -141,9 +141,7 @@ def ramp_has_room(s: Machine, tile: int, t: int) -> bool:
 
 
 @LIBRARY.defines(own.enter_network)
-def enter_network(
-    s: Machine, tile: int, thread: int, value: int, kind: int, visible: int
-) -> None:
+def enter_network(s: Machine, tile: int, thread: int, value: int, kind: int, visible: int) -> None:
     """The wavelet takes the first free cell of the ramp queue, and comes up the ramp."""
     if s.now[0].meshed == 0:
         push_dynamic(s, tile * SIDES + RAMP, value, kind, visible)

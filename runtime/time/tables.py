@@ -234,7 +234,7 @@ def _messages(image: Image, blocks: Blocks, options: Options) -> Tables:
         "message_coming": zeros(inputs * _span(image) if lanes else 1, LANES),
         "message_outputs": zeros(inputs, MESSAGE_OUTPUT),
         "passages": zeros(inputs * SIDES, PASSAGE),
-        "message_rooms": np.zeros(words, np.int64),
+        "message_rooms": np.full(words, -1),  # buffers of blocks that nothing has come to are free
         "message_sent": np.zeros(words, np.int64),
         "message_last": np.zeros(words, np.int64),
         "headings": np.zeros(tiles * SIDES * _headings(image) + 1, HEADING),
