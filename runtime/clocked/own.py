@@ -41,6 +41,16 @@ def wake_drain(s: Machine, queue: int) -> None:
 
 
 @declared
+def capture_place(s: Machine, thread: int, row: int) -> int:
+    """Where extents, indices, addresses and strides of a unit's instruction are kept.
+
+    The unit's row of these tables; or that behind all units, if nobody looks at them once steps and
+    cycles are known.
+    """
+    raise NotImplementedError
+
+
+@declared
 def hold(s: Machine, tile: int, thread: int, number: int, operand: int) -> None:
     """Keep the value of an operand that is neither in memory nor in a queue.
 

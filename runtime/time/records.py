@@ -288,6 +288,8 @@ FORM = np.dtype(  # what the rows of an instruction have in common
     [
         # Whether every queue advances with every row, and a row has one dimension at most.
         ("simple", np.int64),
+        # Whether its indices are looked at: to send, and where some queue does not so advance.
+        ("indexed", np.int64),
         ("first_input", np.int64),  # number of the first operand from a queue, or -1
         ("second_input", np.int64),  # of the second
         ("emits", np.int64),  # whether the result goes into a queue
