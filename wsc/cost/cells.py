@@ -16,7 +16,7 @@ import numpy as np
 
 from wsc.cost.messages import Sample
 from wsc.cost.tiles import Axis
-from wsc.cost.wormhole import Grid, Sends, follow
+from wsc.cost.wormhole import FAR, SHORT, Grid, Sends, follow
 
 STAGES = 400_000  # routers passed by all messages of a move together, at most
 BUDGET = 1_200_000  # ... and so many in the first moves of a program if each tile has a router
@@ -223,8 +223,9 @@ def _sends(flows: Flows, sent: Sample) -> Sends:
     ):
         ahead, held = _within(axis, begins, ends)
         part = np.bincount(flows.of, held * words) / whole
-        sign = np.sign(np.bincount(flows.of, ahead * words)).astype(np.int64)
-        inside.append(np.where(part > 0, sign, 0))
+        mean = np.bincount(flows.of, ahead * words / axis.tiles[axis.of[ends]]) / whole
+        reach = np.where(np.abs(mean) < 0.5, SHORT, FAR)
+        inside.append(np.where(part > 0, np.sign(mean).astype(np.int64) * reach, 0))
         cycles.insert(2 * place + 1, np.maximum(cycles[2 * place] * part, 1.0))
         shares.insert(2 * place + 1, shares[2 * place])
     first, last = (np.bincount(flows.of, time * words) / whole for time in (sent.first, sent.last))

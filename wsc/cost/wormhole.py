@@ -26,9 +26,10 @@ from typing import Any
 
 import numpy as np
 
-RAMP = 4  # outputs and inputs of a router: N, E, S, W and this
-INSIDE = 5  # more inputs: from within its cell, by the side there that was passed last
-ENTRIES, SIDES = 9, 5  # inputs and outputs of a router
+RAMP = 4  # outputs and inputs of a router: N, E, S, W, this, and from ...
+INSIDE = 5  # ... here on to and from links within its cell, by their side
+ENTRIES, SIDES = 9, 9  # inputs and outputs of a router: those within its cell as well
+SHORT, FAR = 1, 2  # ways within a cell: on links there, or on those by which others leave it too
 ACROSS, WITHIN_X, DOWN, WITHIN_Y, INTO = range(5)  # kinds of what a message passes
 
 # Events: a number from 0 on is a stage of its way that a message's last wavelet has passed; ASK
@@ -49,9 +50,9 @@ class Sends:
     cycles: [5, messages], those that each takes to pass a link along x, what it passes along x
     within the cell of its target, a link along y, what it passes along y within that cell, and to
     its target. shares: [5, messages], the part of each of these that it takes. inside: [2,
-    messages], whether it goes along x and along y within that cell: 1 towards larger coordinates,
-    -1 towards smaller ones, 0 not at all. first, last: the cycles in which the first and the last
-    of its wavelets would leave the core if it never waited.
+    messages], whether it goes along x and along y within that cell: ``SHORT`` or ``FAR`` towards
+    larger coordinates, less than zero towards smaller ones, 0 not at all. first, last: the cycles
+    in which the first and the last of its wavelets would leave the core if it never waited.
     """
 
     begin: np.ndarray
@@ -95,13 +96,13 @@ class Grid:
     def lengths(self) -> np.ndarray:
         """Tiles from a router to the one beyond each output, as ``Ways`` numbers these."""
         found = np.ones((len(self.rows), len(self.columns), SIDES))
-        found[:, :, (0, 2)] = self.rows[:, None, None]
-        found[:, :, (1, 3)] = self.columns[None, :, None]
+        found[:, :, (0, 2, 5, 7)] = self.rows[:, None, None]
+        found[:, :, (1, 3, 6, 8)] = self.columns[None, :, None]
         return np.repeat(found.ravel(), self.lanes)
 
     def straight(self) -> np.ndarray:
         """The input of each output from which messages go straight on; one beyond all: none."""
-        ahead = np.array([2, 3, 0, 1, ENTRIES]) * self.lanes
+        ahead = np.array([2, 3, 0, 1, ENTRIES, 2, 3, 0, 1]) * self.lanes
         return np.tile(np.repeat(ahead, self.lanes), len(self.rows) * len(self.columns))
 
 
@@ -169,7 +170,7 @@ def follow(
 class Ways:
     """The outputs that messages pass, those of all messages one behind the other.
 
-    output: by (router * 5 + side) * lanes + lane. entry: the input of that output, which is its
+    output: by (router * SIDES + side) * lanes + lane. entry: the input of that output, which is its
     side * lanes + lane, the lane being told where several lead to an output. kind: what is passed
     there (``ACROSS`` and so on). start, length: of each message.
     """
@@ -212,12 +213,16 @@ def _ways(source: np.ndarray, target: np.ndarray, inside: np.ndarray, grid: Grid
     )
     out_x, out_y = each(np.where(right > 0, 1, 3)), each(np.where(below > 0, 2, 0))
     side = np.where(kinds < DOWN, out_x, np.where(kinds < INTO, out_y, RAMP))
+    # What goes on for a short way only does not meet those that leave the cell on that side.
+    short = (kinds == WITHIN_X) & each(np.abs(inside[0]) == SHORT)
+    short |= (kinds == WITHIN_Y) & each(np.abs(inside[1]) == SHORT)
     router, lane = here_y * width + here_x, each(row % lanes)
     # A message comes from its core, from within the cell, or from the router before.
     left = np.roll(side, 1)
     before = np.where(np.diff(router, prepend=-1) == 0, INSIDE + left, (left + 2) % 4)
     entry = np.where(stage == 0, RAMP, before)
     several = (kinds >= DOWN) & ((stage == 0) | (left % 2 == 1))
+    side += INSIDE * short
     return Ways(
         (router * SIDES + side) * lanes + np.where(kinds < DOWN, lane, each(column % lanes)),
         entry * lanes + np.where(several, lane, 0),
