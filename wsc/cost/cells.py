@@ -6,6 +6,7 @@ single tiles are (``wormhole``). A message there stands for all that goes from o
 in some turns of a loop. How long it takes to pass is the number of its wavelets for each of the
 lines over which they are spread: rows of its senders, columns and tiles of its targets. Of a link
 of the grid, which is as many links of the mesh as its cell has rows or columns, it takes a part.
+These links have lanes, each for a few of the rows or columns, which do not wait for each other.
 """
 
 from __future__ import annotations
