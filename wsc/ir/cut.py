@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from wsc.ir.forms import Noted, Weighed
-from wsc.ir.graph import Constant, Graph
+from wsc.ir.graph import Constant, Graph, Node
 
 BEFORE = 2  # layers that are kept before those that are left out
 
 Families = Mapping[str, tuple[str, ...]]
-_NAME = re.compile(r"[^\s(),]+")
+_NAME = re.compile(r"[^\s(),%]+")
 
 
 class NotAlike(Exception):
@@ -101,18 +101,27 @@ class Cut:
         return layer if layer < BEFORE else layer + self.left
 
     def all_noted(self, noted: Mapping[str, Noted], graph: Graph) -> tuple[Noted, ...]:
-        """How nodes got their forms: those of the layers left out as the one before them.
+        """How nodes got their forms: those of the layers left out as the one before them, and so
+        those of the layer behind these, which has taken over what that one hands on.
 
         noted: by the value that the node gives.
         """
-        found = [*noted.values()]
+        found: list[Noted] = []
         for node in graph.nodes:
-            families = [self.families.get(name) for name in (*node.origin, node.output)]
-            last = [family[BEFORE - 1] for family in families if family is not None]
-            if node.output in noted and last and last[0] in (*node.origin, node.output):
-                layers = range(BEFORE, BEFORE + self.left)
+            layer = self._layer(node)
+            if node.output in noted and layer != BEFORE + self.left:
+                found.append(noted[node.output])
+            if node.output in noted and layer == BEFORE - 1:
+                layers = range(BEFORE, BEFORE + self.left + 1)
                 found += [_Elsewhere(noted[node.output], self.families, n) for n in layers]
         return tuple(found)
+
+    def _layer(self, node: Node) -> int | None:
+        """The layer that a node is of; None if it is of none."""
+        for name in (*node.origin, node.output):
+            if name in self.families:
+                return self.families[name].index(name)
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,4 +150,5 @@ class _Elsewhere:
             if not dot:
                 return name
             part = f".{more}{part}"
-        return self.families[known][self.layer] + part
+        family = self.families[known]  # of the layer itself, or of the one before it
+        return family[family.index(known) + self.layer - (BEFORE - 1)] + part
