@@ -28,6 +28,7 @@ from wsc.passes.depth import shorten
 from wsc.passes.dump import IMPORT, Dump
 from wsc.passes.emit import Emit
 from wsc.passes.fit import code_too_long
+from wsc.passes.heads import Heads
 from wsc.passes.layers import find_layers
 from wsc.passes.memory import Allocate, check_room_for_code
 from wsc.passes.place import Place
@@ -81,6 +82,9 @@ def passes(
     return (
         Simplify(),  # first: fewer, larger nodes, so that layouts are chosen for what remains
         Tokens(fabric),  # batch and sequence as one, before layouts of attention are looked for
+        Heads(
+            fabric
+        ),  # what no layout can hold as a whole, if that is quicker some heads at a time
         Blocks(fabric),  # what no layout can hold as a whole, before layouts are chosen
         Between(),  # what rotates queries and keys, once it is known how attention wants them
         # Layouts before addresses: sizes in each tile follow from layouts.

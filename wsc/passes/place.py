@@ -83,12 +83,14 @@ from wsc.passes.contraction import (
     preferred,
     rank,
     reads_outside,
+    relayout,
     wanted_extents,
     weighed_choices,
 )
 from wsc.passes.differentiate import computed_again
 from wsc.passes.early import early
 from wsc.passes.fit import no_layout
+from wsc.passes.groups import read_in_groups
 from wsc.passes.layers import Layers, find_layers
 from wsc.passes.near import FAR, block_near, spread_sizes
 from wsc.passes.pieces import PIECE, WHOLE, Pieces, pieces
@@ -98,6 +100,7 @@ from wsc.passes.stage import Pass
 from wsc.passes.values import Extents, Values
 from wsc.passes.views import after_steps, before_steps
 
+CLEARLY = 2  # times as long as another way
 FORMED = (Contract, Reduce, Map)  # what has forms; of one node of ONNX the first is meant
 SHARE_OF_NUMBERS = 0.25  # of a tile's SRAM that row numbers of a lookup take at a time
 SHARE_OF_TABLE = 0.2  # of a tile's SRAM that a part of a table's gradient takes, and its updates
@@ -262,6 +265,7 @@ class Placer(Values):
     leaves: set[str] = field(default_factory=set[str])  # values that outputs show as they are
     staying: int = 0  # bytes of what products take from that
     turn: str = ""  # the loss, behind which training goes backwards
+    in_groups: set[str] = field(default_factory=set[str])
     begins: set[str] = field(default_factory=set[str])  # what the first node of each layer gives
 
     def __post_init__(self) -> None:
@@ -271,6 +275,7 @@ class Placer(Values):
         self.mesh = replace(self.mesh, spread=spread_sizes(self.graph, self.mesh))
         self.ranges = ranges(self.graph)
         self.read = {name for node in self.graph.nodes for name in node.inputs}
+        self.in_groups = read_in_groups(self.graph)
         if self.resident:
             self._find_staying()
 
@@ -543,6 +548,25 @@ class Placer(Values):
             if found is not None and all(is_plain(extent) for extent in found):
                 return found
         return None
+
+    def fed_apart(self, value: str, extents: Extents) -> Extents | None:
+        """The layout in which each element of a value comes from the edge once.
+
+        What each column wants whole, rows of tiles apart, would come through the port of each.
+        None if that is not predicted to take clearly longer.
+        """
+        on = {extent.axis for extent in extents}
+        free = [i for i, extent in enumerate(extents) if extent.axis is None and extent.size > 1]
+        if on != {"y", None} or not free or self.mesh.width == 1:
+            return None
+        cut, type_ = max(free, key=lambda i: extents[i].size), self.types[value]
+        size = extents[cut].size
+        apart = (*extents[:cut], block(size, "x", self.mesh), *extents[cut + 1 :])
+        at = dense_view(apart, type_.dtype)
+        fed = relayout(None, apart, type_, self.cost, self.mesh, False)
+        along = relayout(at, extents, type_, self.cost, self.mesh, False)
+        at_once = relayout(None, extents, type_, self.cost, self.mesh, False)
+        return apart if at_once > CLEARLY * (fed + along) else None
 
     def joined(self, value: str, axis: int, extents: Extents) -> View:
         """What is joined to other values; a step's constants come as the whole wants them."""
@@ -890,10 +914,12 @@ class Placer(Values):
         """Where an operand is when a form is chosen; None if it comes from the edge.
 
         In a training step what is only moved is taken to be where such a value is by default: it
-        comes from tiles, and not through the ports. What a decoding step cuts or joins is where it
-        is before.
+        comes from tiles, and not through the ports. So is what attention in groups reads, before
+        it is there too. What a decoding step cuts or joins is where it is before.
         """
         found = self.current(value)
+        if found is None and value in self.in_groups:
+            return default_view(self.types[value].shape, self.types[value].dtype, self.mesh)
         if found is not None or value not in self.lazy:
             return found
         type_ = self.types[value]
