@@ -6,6 +6,7 @@ import json
 import math
 import re
 import sys
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Generator, Iterable, Mapping
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import click
 
+from wsc.cli.completion import Word, fabrics, numbers
 from wsc.isa.files import refusal
 from wsc.isa.shown import escaped
 
@@ -30,8 +32,10 @@ if TYPE_CHECKING:
     from wsc.api import Program
 
 _VERBOSE = "wsc.verbose"
+_STANDARD = "wsc.standard"
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
+STANDARD = Path("-")  # standard input, or output
 PIPE_WIDTH = 1 << 20  # columns of a pipe: no table and no line is cut there
 LARGEST = 2**63 - 1  # of the numbers of the command line
 REFRESHES = 10  # of a line that says what goes on, in a second
@@ -102,6 +106,7 @@ def model_options(function: _Command) -> _Command:
         ),
         click.option(
             "--fabric",
+            type=Word(fabrics),
             metavar="[NAME:]WxH|NAME|FILE.toml",
             help="Preset, tiles of one (of the default one without a name), or a description. "
             "Without it a small square is chosen for the model.",
@@ -116,6 +121,7 @@ def set_option(function: _Command) -> _Command:
     return click.option(
         "--set",
         "settings",
+        type=Word(numbers),
         multiple=True,
         metavar="KEY=VALUE",
         help="Change a number of the fabric, as in router.buffer_depth=8. May be repeated.",
@@ -198,6 +204,7 @@ def read_arrays(flag: str, values: Iterable[str]) -> dict[str, np.ndarray]:
 
 
 def _read_array(what: str, path: Path) -> np.ndarray:
+    path = standard_file("array.npy") if path == STANDARD else path
     reason = refusal(path)
     if reason:
         raise Refusal(f"{what}: {path}: {reason}")
@@ -239,9 +246,6 @@ def _array_of(file: BinaryIO) -> np.ndarray:
         raise ValueError(f"is damaged: shape {list(shape)} of {dtype} and {stored} bytes of data")
     file.seek(0)
     return npy.read_array(file, allow_pickle=False)
-
-
-STANDARD = Path("-")  # standard input, or output
 
 
 def load_program(
@@ -317,9 +321,25 @@ def is_model(path: Path) -> bool:
 def standard_text() -> str:
     """All of standard input. Raises a Refusal for what is no text."""
     try:
-        return sys.stdin.buffer.read().decode("utf-8")
+        return standard_bytes().decode("utf-8")
     except UnicodeDecodeError:
         raise Refusal("standard input: is no assembly: not UTF-8 text") from None
+
+
+def standard_bytes() -> bytes:
+    """All of standard input; it is read once, however often it is asked for."""
+    known = click.get_current_context().meta  # of the command line as a whole
+    if _STANDARD not in known:
+        known[_STANDARD] = sys.stdin.buffer.read()
+    return known[_STANDARD]
+
+
+def standard_file(name: str) -> Path:
+    """A file of that name with all of standard input, which is gone when the command ends."""
+    folder = tempfile.TemporaryDirectory(prefix="wsc-")
+    path = Path(click.get_current_context().with_resource(folder)) / name
+    path.write_bytes(standard_bytes())
+    return path
 
 
 # --- the terminal -----------------------------------------------------------------

@@ -28,6 +28,7 @@ from wsc.cli.common import (
     verbose,
     working,
 )
+from wsc.cli.completion import Given, Word, passes
 from wsc.cli.estimate import estimated, report_estimate, report_option
 from wsc.cli.forms import read_forms, show_forms
 from wsc.cli.holding import Holding, holding
@@ -128,7 +129,7 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
 
 
 @click.command("compile")
-@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx|NAME")
+@click.argument("model", type=Given(), metavar="MODEL.onnx|NAME")
 @click.option(
     "-o",
     "--output",
@@ -168,7 +169,9 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
     help="Compile a training step: loss, gradients, and what the weight store does with them.",
 )
 @training
-@click.option("--print-ir-after", metavar="PASS|all", help="Print the IR after a pass.")
+@click.option(
+    "--print-ir-after", type=Word(passes), metavar="PASS|all", help="Print the IR after a pass."
+)
 @click.option(
     "--dump-ir",
     type=click.Path(path_type=Path, file_okay=False),
@@ -310,7 +313,7 @@ def command(
         line(f"writing {output}")
         _write(program, output, read)
     if report is not None:
-        report_estimate(estimated(program, start), str(output), report, (*read, *program.inputs))
+        report_estimate(estimated(program, start), str(output), report, (*read, *program.files))
     for number, item in enumerate(weighed):
         if number:
             say("")

@@ -29,6 +29,7 @@ from wsc.cli.common import (
     verbose,
     working,
 )
+from wsc.cli.completion import Given
 from wsc.cli.costs import Asking, StepCosts, costing, step_costs
 from wsc.cli.holding import Holding, holding
 from wsc.cli.names import (
@@ -105,7 +106,7 @@ report_option = click.option(
 
 
 @click.command("estimate")
-@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx|NAME|PROGRAM.wsa")
+@click.argument("model", type=Given(), metavar="MODEL.onnx|NAME|PROGRAM.wsa")
 @model_options
 @click.option("--train", is_flag=True, help="Predict a training step of the model.")
 @training

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from wsc.cli.common import STANDARD, Refusal, following, noted, working
+from wsc.cli.completion import Word, fabrics
 
 if TYPE_CHECKING:
     import onnx
@@ -157,6 +158,7 @@ def target_options(function: _Command) -> _Command:
     )(function)
     return click.option(
         "--fabric",
+        type=Word(fabrics),
         metavar="NAME|WxH|FILE.toml",
         help="Of a model by name: what it is compiled for.",
     )(made)

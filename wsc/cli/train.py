@@ -22,6 +22,7 @@ from wsc.cli.common import (
     say_json,
     working,
 )
+from wsc.cli.completion import Word, fabrics
 from wsc.cli.costs import Asking, StepCosts, bill_dict, costing, step_costs
 from wsc.cli.estimate import Estimate, estimated, report_estimate, report_option
 from wsc.cli.names import require_file
@@ -223,6 +224,7 @@ def earlier_rows(path: Path | None, steps: int) -> list[str]:
 )
 @click.option(
     "--fabric",
+    type=Word(fabrics),
     metavar="NAME|WxH|FILE.toml",
     help="As for wsc compile. Without it a small square is chosen for the model.",
 )

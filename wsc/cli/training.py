@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from wsc.cli.common import Refusal
+from wsc.cli.completion import Word, losses, optimizers
 
 if TYPE_CHECKING:
     from wsc.api import Program
@@ -126,6 +127,7 @@ def training(function: _Command) -> _Command:
         ),
         click.option(
             "--optimizer",
+            type=Word(optimizers),
             default="adam",
             show_default=True,
             metavar="RULE[:NUMBERS]",
@@ -134,6 +136,7 @@ def training(function: _Command) -> _Command:
         ),
         click.option(
             "--loss",
+            type=Word(losses),
             default="cross_entropy",
             show_default=True,
             metavar="LOSS[:OPTIONS]",
