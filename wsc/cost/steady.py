@@ -86,32 +86,47 @@ class Layers:
     """Watches the turns of a loop of main: layers, of which one is like another.
 
     number: of the loop among the statements of main. A turn is long, so that few are walked: the
-    first ones, until two have taken the same time.
+    first ones, until one leaves all clocks and streams as the one before it left them, or two have
+    taken the same time. states: digests of all that decides times, behind each turn; None where
+    something is still on its way.
     """
 
     number: int
     count: int
     marks: deque[Mark] = field(default_factory=lambda: deque(maxlen=3))
     edge: list[np.ndarray] = field(default_factory=list[np.ndarray])
+    states: list[bytes | None] = field(default_factory=list[bytes | None])
 
     def skip(self, walk: Walk, turn: int) -> int:
         """Turns that need no walk after ``turn``; clocks and spans are set on by as many."""
         self.marks.append(_mark(walk))
         # What comes in blocks for each tile, or leaves so, has an order of its own.
         self.edge.append(walk.streams.blocks)
+        self.states.append(walk.stands())
         left = self.count - turn - 1
-        quiet = len(self.edge) >= 3 and (self.edge[-1] == self.edge[-3]).all()
-        if len(self.marks) < 3 or not left or not quiet or walk.messages:
+        if not left or walk.messages or not (self._stands() or self._steady()):
             return 0
-        first, middle, last = self.marks
-        one, two = middle.time - first.time, last.time - middle.time
-        if np.abs(two - one).max() > max(TOLERANCE, ALIKE * float(two.max())):
-            return 0
-        walk.repeat(self.number, turn, left, float(two.max()))
-        walk.advance(two * left, (last.taken - middle.taken) * left)
+        middle, last = self.marks[-2], self.marks[-1]
+        cycles = last.time - middle.time
+        walk.repeat(self.number, turn, left, float(cycles.max()))
+        walk.advance(cycles * left, (last.taken - middle.taken) * left)
         more = (last.tally - middle.tally) * left
         set_tally(walk, last.tally + more, last.macs + (last.macs - middle.macs) * left)
         return left
+
+    def _stands(self) -> bool:
+        """Whether the last turn has left all as the one before it: the next one will, too."""
+        if len(self.states) < 2 or self.states[-1] is None:
+            return False
+        return self.states[-1] == self.states[-2] and bool((self.edge[-1] == self.edge[-2]).all())
+
+    def _steady(self) -> bool:
+        """Whether the last two turns have taken the same time."""
+        if len(self.marks) < 3 or (self.edge[-1] != self.edge[-3]).any():
+            return False
+        first, middle, last = self.marks
+        one, two = middle.time - first.time, last.time - middle.time
+        return bool(np.abs(two - one).max() <= max(TOLERANCE, ALIKE * float(two.max())))
 
 
 def _mark(walk: Threads) -> Mark:
