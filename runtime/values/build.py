@@ -66,7 +66,7 @@ from wsc.runtime.values.records import (
     TURN,
     UNKNOWN,
 )
-from wsc.runtime.weights import Mapped
+from wsc.runtime.weights import DRAWN, Mapped
 
 HALF = np.arange(65536, dtype=np.uint16).view(np.float16).astype(np.float32)
 SCRATCH = 4096  # words for each operand, at least
@@ -635,7 +635,7 @@ def one_nan(single: np.ndarray) -> np.ndarray:
 def fabric_words(mapped: Mapped) -> np.ndarray:
     """A tensor of the store in the type in which it travels; what has it already is not copied."""
     data, kind = mapped.data, mapped.tensor.dtype
-    if mapped.tensor.drawn is not None:
+    if mapped.storage == DRAWN:
         key, (mean, deviation) = int(data[0]), data[1:].view(np.float64).tolist()
         data = draw(key, 0, math.prod(mapped.tensor.shape), mean, deviation)
     assert data.size == math.prod(mapped.tensor.shape)
