@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import mmap
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -75,8 +74,6 @@ BAND_AHEAD = 1 << 18  # and where bands run side by side, so that they seldom wa
 PORTION = 1 << 27  # steps of an instruction, in all rows of tiles, that are done at a time
 PORTION_ROWS = 1 << 20  # and rows of steps, where these are done one after the other
 RAMP = 4
-LARGE_PAGE = 1 << 21  # bytes of a page of the larger size
-SPARE = 4  # of a column's SRAM one part in so many is used, and so many large pages: too few
 CLASSES = 48  # sizes of blocks
 MOST_STORAGE = 1 << 36  # words
 RUNS = 4096  # of routers, to begin with
@@ -140,7 +137,8 @@ def taken_apart(table: np.ndarray) -> Slots:
     columns = np.empty(table.shape[::-1], table.dtype)
     for start in range(0, len(table), BLOCK):
         columns[:, start : start + BLOCK] = table[start : start + BLOCK].T
-    offsets = {name: SLOT.fields[name][1] // table.itemsize for name in SLOT.names}
+    fields = (SLOT.fields or {}).items()
+    offsets = {name: place[1] // table.itemsize for name, place in fields}
     tile, color, first, into, out, guided = (
         columns[offsets[name]] for name in ("tile", "color", "first", "input", "output", "guided")
     )
@@ -361,12 +359,7 @@ class Builder:
         now["scratch"], now["words"], now["bytes"] = scratch, words, self.image.data_bytes
         now["memory"], now["free"] = buffers, start
         now["end_of_storage"] = start + storage
-        # Of a column's SRAM the first words are used: those of the tensors, in all of its rows.
-        program = self.image.program
-        used = max((tensor.address + tensor.bytes for tensor in program.tensors), default=0)
-        few = used * SPARE <= self.image.data_bytes and self.height * used < SPARE * LARGE_PAGE
-        memory = pages(4 * (start + storage), 4 * start if few else 0)
-        return np.frombuffer(memory, np.int32, start + storage)
+        return np.zeros(start + storage, np.int32)
 
     def _tensors(self) -> np.ndarray:
         """Address of every edge tensor, and how it is held."""
@@ -571,34 +564,18 @@ class Builder:
         return np.append(reader, 0), np.cumsum(counts) - counts, counts
 
 
-def pages(size: int, small: int) -> mmap.mmap:
-    """So many bytes of zeros, of which the first ``small`` come in pages of the least size.
-
-    Pages that nobody writes to take no memory. Where the system likes large pages, of 2 MiB, a
-    part of which few words are used would take, and clear, all of itself.
-    """
-    # Private where there is a choice: the system makes no file of it.
-    private: dict[str, int] = {}
-    if hasattr(mmap, "MAP_PRIVATE") and hasattr(mmap, "MAP_ANONYMOUS"):
-        private["flags"] = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-    try:
-        memory = mmap.mmap(-1, max(size, 1), **private)
-    except OSError as error:
-        raise MemoryError(f"no room for {size:,} bytes") from error
-    small = min(-(-small // mmap.PAGESIZE) * mmap.PAGESIZE, size)
-    with suppress(AttributeError, OSError):  # a system that has no large pages
-        if small > 0:
-            memory.madvise(mmap.MADV_NOHUGEPAGE, 0, small)
-        if small < size:
-            memory.madvise(mmap.MADV_HUGEPAGE, small)
-    return memory
-
-
 def sparse(rows: int, kind: Any, columns: int = FLAT) -> np.ndarray:
-    """A table of zeros, of which few rows will be used: threads and tasks, by their first tile."""
+    """A table of zeros, of which few rows will be used; the others take no memory.
+
+    Threads and tasks use the rows of their first tiles. With pages of their usual size, of 2 MiB
+    where the system likes them so, that would take, and clear, all of the table.
+    """
     shape = rows if columns == FLAT else (rows, columns)
     size = np.dtype(kind).itemsize * rows * max(columns, 1)
-    return np.frombuffer(pages(size, size), kind, rows * max(columns, 1)).reshape(shape)
+    memory = mmap.mmap(-1, max(size, 1))
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(memory, kind, rows * max(columns, 1)).reshape(shape)
 
 
 def wanted_operations(rows: np.ndarray) -> set[tuple[int, bool]]:
