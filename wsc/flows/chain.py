@@ -352,14 +352,21 @@ class ChainStream(Stream):
     def state(self, base: float, used: bool) -> State:
         """Where words are on their way; what left longer ago than it takes has arrived."""
         del used
-        longest = -self.delay.max()
-        times = [
-            np.where(self.sent, np.maximum(array - base, longest), 0.0)
-            for array in (self.first, self.last)
-        ]
+        nothing = np.zeros(self.site.shape)
+        times, come = [nothing] * 4, nothing
+        if self.sent.any():
+            longest = -self.delay.max()
+            times[:2] = (
+                np.where(self.sent, np.maximum(array - base, longest), 0.0)
+                for array in (self.first, self.last)
+            )
         under_way = self.until > base
-        times += [np.where(under_way, array - base, 0.0) for array in (self.since, self.until)]
-        return State(times, [self.sent.copy(), np.where(under_way, self.come, 0.0)])
+        if under_way.any():
+            times[2:] = (
+                np.where(under_way, array - base, 0.0) for array in (self.since, self.until)
+            )
+            come = np.where(under_way, self.come, 0.0)
+        return State(times, [self.sent.copy(), come])
 
     def restore(
         self,
