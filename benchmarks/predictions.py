@@ -110,29 +110,35 @@ def main(meshes: tuple[str, ...], kernels: tuple[str, ...], measured: bool, writ
             if measured and (kernel.name, mesh) in known:
                 cycles = predict(program.assembly, program.fabric).cycles
                 found = replace(known[kernel.name, mesh], predicted=cycles)
-                known[kernel.name, mesh] = found
                 click.echo(f"{kernel.name}, {mesh}: {_told(Pair('', cycles, found.measured))}")
+                if write:
+                    _write(found)
                 continue
             started = time.process_time()
             whole, calls = compared(program, feeds, {"engine": "time"})
             spent = time.process_time() - started
             found = Checked(kernel.name, mesh, PRECISION, whole.predicted, whole.measured)
-            known[kernel.name, mesh] = found
             click.echo(f"{kernel.name}, {mesh}: {_told(whole)}, {spent:.0f} CPU s")
             for pair in calls:
                 if not pair.agrees:
                     click.echo(f"  {pair.name}: {_told(pair)}")
-            if write:  # a run may take minutes, so what was found is not lost with the next one
-                _write(known)
-    if write:
-        _write(known)
+            if write:
+                _write(found)
 
 
-def _write(known: dict[tuple[str, str], Checked]) -> None:
-    """Put the rows into the table, those of one mesh together."""
-    order = {mesh: place for place, mesh in enumerate(MESHES)}
-    rows = sorted(known.values(), key=lambda item: order.get(item.fabric, len(order)))
-    write_agreement(replace(load(), meshes=tuple(rows)))
+def _write(found: Checked) -> None:
+    """Put a row into the table, in the order of meshes and kernels.
+
+    A run may take minutes: what it found is not lost with the next one.
+    """
+    agreement = load()
+    rows = {(item.network, item.fabric): item for item in agreement.meshes}
+    rows[found.network, found.fabric] = found
+    names = [kernel.name for kernel in KERNELS]
+    ordered = sorted(
+        rows.values(), key=lambda row: (MESHES.index(row.fabric), names.index(row.network))
+    )
+    write_agreement(replace(agreement, meshes=tuple(ordered)))
 
 
 def _told(pair: Pair) -> str:
