@@ -138,11 +138,9 @@ def training_options(function: _Command) -> _Command:
         click.option(
             "--accumulate",
             type=_Runs(),
-            default=1,
-            show_default=True,
             metavar="K|auto",
             help="Runs whose gradients make a step; they share out its samples. auto: as few as "
-            "there is room in, for a step of --batch samples.",
+            "there is room in, for a step of --batch samples.  [default: auto; 1 without --batch]",
         ),
         click.option(
             "--clip",
@@ -184,6 +182,19 @@ def training_options(function: _Command) -> _Command:
     return function
 
 
+def runs_asked(accumulate: int | str | None, batch: int | None, optimizer: str) -> int | str:
+    """The runs of a step: a number, or ``auto``, which is what nobody asked for means.
+
+    batch: samples of a step, None where nobody says. A step of the model's own is one run.
+    """
+    from wsc.training.own import OWN
+    from wsc.training.runs import AUTO
+
+    if accumulate is not None:
+        return accumulate
+    return 1 if batch is None or optimizer == OWN else AUTO
+
+
 def shared_out(
     accumulate: int | str,
     batch: int | None,
@@ -192,8 +203,8 @@ def shared_out(
 ) -> tuple[Program, int]:
     """The program of a training step, and in how many runs it is done.
 
-    accumulate: as asked for. batch: samples of a run, or with ``auto`` of a step. step: compiles
-    for so many runs of so many samples.
+    accumulate: see ``runs_asked``. batch: samples of a run, or with ``auto`` of a step. step:
+    compiles for so many runs of so many samples.
 
     Raises Refusal for ``auto`` without samples to share out.
     """
@@ -204,7 +215,7 @@ def shared_out(
     if batch is None:
         raise Refusal(f"--accumulate {AUTO}: say how many samples a step has (--batch)")
     program, runs, note = in_fewest_runs(batch, lambda n: step(n, batch // n), wafers)
-    program.notes = (note, *program.notes)
+    program.notes = (*([note] if note else []), *program.notes)
     return program, runs
 
 

@@ -22,6 +22,7 @@ from wsc.cli.common import (
     read_arrays,
     read_dims,
     require_training,
+    runs_asked,
     say,
     set_option,
     shared_out,
@@ -216,7 +217,7 @@ def command(
     groups: tuple[str, ...],
     trainable: tuple[str, ...],
     clip: float,
-    accumulate: int | str,
+    accumulate: int | str | None,
     recompute: str,
     print_ir_after: str | None,
     dump_ir: Path | None,
@@ -291,7 +292,8 @@ def command(
                         forms=wanted,
                     )
 
-                program, _ = shared_out(accumulate, sizes.batch, 1, step)
+                over = runs_asked(accumulate, sizes.batch, optimizer)
+                program, _ = shared_out(over, sizes.batch, 1, step)
             else:
                 program = compile_model(
                     **model_of(chosen),

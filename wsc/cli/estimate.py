@@ -23,6 +23,7 @@ from wsc.cli.common import (
     read_arrays,
     read_dims,
     require_training,
+    runs_asked,
     say_json,
     set_option,
     shared_out,
@@ -138,7 +139,7 @@ def command(
     groups: tuple[str, ...],
     trainable: tuple[str, ...],
     clip: float,
-    accumulate: int | str,
+    accumulate: int | str | None,
     recompute: str,
     wafers: int,
     rates: Path | None,
@@ -159,8 +160,9 @@ def command(
     """
     start = time.perf_counter()
     require_training(train)
-    if isinstance(accumulate, int):
-        _require_shares(wafers, accumulate)
+    over = runs_asked(accumulate, sizes.batch, optimizer)
+    if isinstance(over, int):
+        _require_shares(wafers, over)
     # A training step has a batch, too, whatever it is compiled from.
     own = replace(sizes, batch=None) if _file(train, model) else sizes
     named = chosen_model(model, own, holding.steps)
@@ -185,8 +187,8 @@ def command(
             shared = options | {"over": runs, "batch": batch}
             return _step(chosen, fabric, dims, bind, precision, settings, shared)
 
-        program, runs = shared_out(accumulate, sizes.batch, wafers, compiled_in)
-        if tokens is not None and not isinstance(accumulate, int):
+        program, runs = shared_out(over, sizes.batch, wafers, compiled_in)
+        if tokens is not None and not isinstance(over, int):
             tokens //= runs
     elif isinstance(named, Named):
         _refuse_sizes(model, dims, bind)

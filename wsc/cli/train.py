@@ -18,6 +18,7 @@ from wsc.cli.common import (
     general,
     noted,
     read_dims,
+    runs_asked,
     say,
     say_json,
     training_options,
@@ -249,7 +250,7 @@ def command(
     groups: tuple[str, ...],
     trainable: tuple[str, ...],
     clip: float,
-    accumulate: int | str,
+    accumulate: int | str | None,
     recompute: str,
     schedule: Path | None,
     shuffle: int | None,
@@ -281,8 +282,9 @@ def command(
     read += [path for path in (schedule, rates) if path is not None]
     written = [output, *(path for path in (onnx, log, report) if path is not None)]
     require_outputs(written, None, read)
-    if isinstance(accumulate, int) and batch % accumulate:
-        raise Refusal(f"--batch {batch} cannot be shared out to --accumulate {accumulate} runs")
+    over = runs_asked(accumulate, batch, optimizer)
+    if isinstance(over, int) and batch % over:
+        raise Refusal(f"--batch {batch} cannot be shared out to --accumulate {over} runs")
     asked = Asking(rates, carbon, price, for_tokens)
     arrays = read_samples(data, batch)
     numbers = () if schedule is None else read_schedule(schedule)
@@ -301,7 +303,7 @@ def command(
             engine=engine,
             clip=clip,
             recompute=recompute,
-            over=accumulate,
+            over=over,
             schedule=numbers,
             wafers=wafers,
             cluster=cluster,
