@@ -117,11 +117,26 @@ class Store(Task):
     """Send ``value`` out as edge tensor ``target``.
 
     shape: of the tensor, where the value is a part of it: its extents then end where the part does.
+    aside: a stream unit sends it while the core goes on. earlier: what that unit may send until
+    then, of a store before this one: its bytes are not to be written.
     """
 
     value: Read[View]
     target: Edge[str]
     shape: tuple[int, ...] = ()
+    aside: bool = False
+    earlier: Read[tuple[View, ...]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settle(Task):
+    """Wait until ``count`` stores of a stream unit have left the tiles that they are in.
+
+    earlier: what may be on its way until then.
+    """
+
+    count: int
+    earlier: Read[tuple[View, ...]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from wsc.ir.tasks import (
     MoveTask,
     ReduceTask,
     ScatterTask,
+    Settle,
     Store,
     Task,
     edge_names,
@@ -36,11 +37,12 @@ from wsc.kernels.gather import emit_gather
 from wsc.kernels.movement import emit_move
 from wsc.kernels.reduce import emit_reduce
 from wsc.kernels.scatter import emit_scatter
-from wsc.kernels.transfer import emit_load, emit_lookup, emit_store
+from wsc.kernels.transfer import emit_load, emit_lookup, emit_settle, emit_store
 
 KERNELS: dict[type, Callable[[Any, Context], Emission]] = {
     Load: emit_load,
     Store: emit_store,
+    Settle: emit_settle,
     MapTask: emit_map,
     ReduceTask: emit_reduce,
     ContractTask: emit_contract,

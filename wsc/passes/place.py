@@ -43,6 +43,7 @@ from wsc.ir.tasks import (
     ReduceTask,
     Run,
     ScatterTask,
+    Settle,
     Store,
     edge_names,
     read,
@@ -57,7 +58,7 @@ from wsc.isa.shown import named
 from wsc.isa.types import DType
 from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
-from wsc.kernels.library import long_lines
+from wsc.kernels.library import CHAIN_UNITS, LEFT, long_lines
 from wsc.kernels.reduce import neutral
 from wsc.layout import (
     Buffer,
@@ -90,6 +91,7 @@ from wsc.passes.early import early
 from wsc.passes.fit import no_layout
 from wsc.passes.layers import Layers, find_layers
 from wsc.passes.near import FAR, block_near, spread_sizes
+from wsc.passes.periods import LEAST
 from wsc.passes.pieces import PIECE, WHOLE, Pieces, pieces
 from wsc.passes.spread import Split, Spread, aligned, split_of, spreads, weigh
 from wsc.passes.stack import place_stack, stays_alike
@@ -100,6 +102,8 @@ from wsc.passes.views import after_steps, before_steps
 FORMED = (Contract, Reduce, Map)  # what has forms; of one node of ONNX the first is meant
 SHARE_OF_NUMBERS = 0.25  # of a tile's SRAM that row numbers of a lookup take at a time
 SHARE_OF_TABLE = 0.2  # of a tile's SRAM that a part of a table's gradient takes, and its updates
+
+ASIDE_LEAST = 2 * (LEAST + 1)  # pieces that a unit sends: two are a turn of a loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -708,6 +712,10 @@ class Placer(Values):
         layouts, name = (cut.choice.a, cut.choice.b), operands[cut.side]
         other = self.bring(operands[1 - cut.side], layouts[1 - cut.side])
         source, shape = self.view(name), (a, b)[cut.side].shape
+        # The edge takes a piece while the core makes the next one, if a unit is free for that.
+        count = shape[cut.axis] // cut.size
+        aside = count >= ASIDE_LEAST and self._sent_aside(node, cut.choice.out)
+        before: tuple[View, ...] = ()
         for start in range(0, shape[cut.axis], cut.size):
             starts = tuple(start if i == cut.axis else 0 for i in range(len(shape)))
             sizes = tuple(cut.size if i == cut.axis else n for i, n in enumerate(shape))
@@ -717,20 +725,34 @@ class Placer(Values):
             out = self.fresh(node.output, node.type.dtype, cut.choice.out)
             task = cut.choice.task(cut.op, left, right, "", out, self.origin)
             self.tasks.append(cut.choice.with_buffers(task, partial(self.buffer, node.output)))
-            self._show_part(node, cut.shown(out, start))
+            self._show_part(node, cut.shown(out, start), aside, before or (out,))
+            before = (out,)
+        if aside:
+            self.tasks.append(Settle(count, before, origin=self.origin))
         return True
+
+    def _sent_aside(self, node: Node, extents: Extents) -> bool:
+        """Whether a stream unit sends out pieces with these extents, that of the northern tiles."""
+        axes = {extent.axis for extent in extents}
+        units, semaphores = self.fabric.stream_units, self.fabric.semaphores
+        able = units > CHAIN_UNITS and semaphores > LEFT
+        once = len(extents) <= self.fabric.dimensions and len(self.leaving[node.output]) == 1
+        return able and once and "x" in axes and "y" not in axes
 
     def _only_shown(self, node: Node) -> bool:
         """Whether nothing but the edge wants what a node of a training step gives."""
         return node.output in self.leaving and node.output not in self.read
 
-    def _show_part(self, node: Node, part: View) -> None:
-        """Send a part of an output out."""
+    def _show_part(
+        self, node: Node, part: View, aside: bool = False, before: tuple[View, ...] = ()
+    ) -> None:
+        """Send a part of an output out. before: what may be on its way, if a unit does it."""
         origin = self.origin
         for output in self.leaving[node.output]:
             self.origin = (output.name,)
             shape = self.types[node.output].shape
-            self.tasks.append(Store(part, output.name, shape, origin=self.origin))
+            earlier = before if aside else ()
+            self.tasks.append(Store(part, output.name, shape, aside, earlier, origin=self.origin))
             self.stored.add(output.name)
         self.origin = origin
 
