@@ -117,26 +117,23 @@ class Store(Task):
     """Send ``value`` out as edge tensor ``target``.
 
     shape: of the tensor, where the value is a part of it: its extents then end where the part does.
-    aside: a stream unit sends it while the core goes on. earlier: what that unit may send until
-    then, of a store before this one: its bytes are not to be written.
+    aside: a stream unit sends it while the core goes on, between two ``Aside``.
     """
 
     value: Read[View]
     target: Edge[str]
     shape: tuple[int, ...] = ()
     aside: bool = False
-    earlier: Read[tuple[View, ...]] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Settle(Task):
-    """Wait until ``count`` stores of a stream unit have left the tiles that they are in.
+class Aside(Task):
+    """Before stores that a stream unit does, and behind them.
 
-    earlier: what may be on its way until then.
+    on_its_way: behind them, what the last one may still send: it has left when this task is done.
     """
 
-    count: int
-    earlier: Read[tuple[View, ...]]
+    on_its_way: Read[tuple[View, ...]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +186,8 @@ class ContractTask(Task):
       result itself holds them.
     combined: the axis along which a summed label lies whose partial sums are added up in all tiles,
       or "" (not reduce).
+    waits: what the result takes the place of may be on its way out on a stream unit: its words are
+      written when that has left (with an accumulator, not reduce).
     """
 
     index_a: tuple[Index, ...]
@@ -210,6 +209,7 @@ class ContractTask(Task):
     arrivals: Scratch[str] = ""
     sums: Scratch[str] = ""
     combined: Fact[str] = ""
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from wsc.flows import COLLECT, INDICES, REGION, SCATTER, WEIGHTS
-from wsc.ir.tasks import Load, LookupTask, Settle, Store
+from wsc.ir.tasks import Aside, Load, LookupTask, Store
 from wsc.isa.expr import Expr, H, Int, Name, X, Y, binary, maximum, minimum, substitute
 from wsc.isa.program import Asynchronous, Dim, Direction, Extent, Lookup, Transfer
 from wsc.isa.types import Control, DType, Side
@@ -132,12 +132,17 @@ def emit_store(task: Store, context: Context) -> Emission:
     return Emission("store", asm.body, (drain,), (doc,))
 
 
-def emit_settle(task: Settle, context: Context) -> Emission:
-    """Tiles at the north edge wait for what their units have sent out."""
+def emit_aside(task: Aside, context: Context) -> Emission:
+    """Tiles at the north edge may write what their unit sends, or wait until that has left."""
     asm = Asm(context.fabric.dimensions)
     with asm.when(Y, "==", 0):
-        asm.wait(LEFT, task.count)
-    return Emission("settle", asm.body, (), ("Wait until what units send has left.",))
+        if task.on_its_way:
+            asm.wait(LEFT, 1)
+        else:
+            asm.signal(LEFT, 1)
+    if task.on_its_way:
+        return Emission("settle", asm.body, (), ("Wait until what the unit sends has left.",))
+    return Emission("clear_way", asm.body, (), ("Nothing is on its way out.",))
 
 
 def _collect(asm: Asm, send: Callable[[], None], across: bool) -> None:

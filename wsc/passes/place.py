@@ -36,6 +36,7 @@ from wsc.ir.graph import (
 )
 from wsc.ir.ranges import Interval, is_position, ranges
 from wsc.ir.tasks import (
+    Aside,
     GatherTask,
     LookupTask,
     MapTask,
@@ -43,7 +44,6 @@ from wsc.ir.tasks import (
     ReduceTask,
     Run,
     ScatterTask,
-    Settle,
     Store,
     edge_names,
     read,
@@ -91,7 +91,6 @@ from wsc.passes.early import early
 from wsc.passes.fit import no_layout
 from wsc.passes.layers import Layers, find_layers
 from wsc.passes.near import FAR, block_near, spread_sizes
-from wsc.passes.periods import LEAST
 from wsc.passes.pieces import PIECE, WHOLE, Pieces, pieces
 from wsc.passes.spread import Split, Spread, aligned, split_of, spreads, weigh
 from wsc.passes.stack import place_stack, stays_alike
@@ -102,8 +101,6 @@ from wsc.passes.views import after_steps, before_steps
 FORMED = (Contract, Reduce, Map)  # what has forms; of one node of ONNX the first is meant
 SHARE_OF_NUMBERS = 0.25  # of a tile's SRAM that row numbers of a lookup take at a time
 SHARE_OF_TABLE = 0.2  # of a tile's SRAM that a part of a table's gradient takes, and its updates
-
-ASIDE_LEAST = 2 * (LEAST + 1)  # pieces that a unit sends: two are a turn of a loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -713,29 +710,34 @@ class Placer(Values):
         other = self.bring(operands[1 - cut.side], layouts[1 - cut.side])
         source, shape = self.view(name), (a, b)[cut.side].shape
         # The edge takes a piece while the core makes the next one, if a unit is free for that.
-        count = shape[cut.axis] // cut.size
-        aside = count >= ASIDE_LEAST and self._sent_aside(node, cut.choice.out)
-        before: tuple[View, ...] = ()
+        aside = self._sent_aside(node, cut.choice.out)
+        if aside:
+            self.tasks.append(Aside(origin=self.origin))
+        out: View | None = None
         for start in range(0, shape[cut.axis], cut.size):
             starts = tuple(start if i == cut.axis else 0 for i in range(len(shape)))
             sizes = tuple(cut.size if i == cut.axis else n for i, n in enumerate(shape))
             part = Slice(starts, sizes, (1,) * len(shape))
             taken = self._moved(name, source, (part,), layouts[cut.side], None)
             left, right = (taken, other) if cut.side == 0 else (other, taken)
-            out = self.fresh(node.output, node.type.dtype, cut.choice.out)
+            if out is None or not aside:
+                out = self.fresh(node.output, node.type.dtype, cut.choice.out)
             task = cut.choice.task(cut.op, left, right, "", out, self.origin)
-            self.tasks.append(cut.choice.with_buffers(task, partial(self.buffer, node.output)))
-            self._show_part(node, cut.shown(out, start), aside, before or (out,))
-            before = (out,)
-        if aside:
-            self.tasks.append(Settle(count, before, origin=self.origin))
+            task = cut.choice.with_buffers(task, partial(self.buffer, node.output))
+            self.tasks.append(replace(task, waits=aside))
+            self._show_part(node, cut.shown(out, start), aside)
+        if aside and out is not None:
+            self.tasks.append(Aside((out,), origin=self.origin))
         return True
 
     def _sent_aside(self, node: Node, extents: Extents) -> bool:
-        """Whether a stream unit sends out pieces with these extents, that of the northern tiles."""
+        """Whether a stream unit sends out pieces with these extents, that of the northern tiles.
+
+        Sums of halves are made in a buffer of their own, and in their place when they are complete.
+        """
         axes = {extent.axis for extent in extents}
         units, semaphores = self.fabric.stream_units, self.fabric.semaphores
-        able = units > CHAIN_UNITS and semaphores > LEFT
+        able = units > CHAIN_UNITS and semaphores > LEFT and node.type.dtype is DType.F16
         once = len(extents) <= self.fabric.dimensions and len(self.leaving[node.output]) == 1
         return able and once and "x" in axes and "y" not in axes
 
@@ -743,16 +745,13 @@ class Placer(Values):
         """Whether nothing but the edge wants what a node of a training step gives."""
         return node.output in self.leaving and node.output not in self.read
 
-    def _show_part(
-        self, node: Node, part: View, aside: bool = False, before: tuple[View, ...] = ()
-    ) -> None:
-        """Send a part of an output out. before: what may be on its way, if a unit does it."""
+    def _show_part(self, node: Node, part: View, aside: bool = False) -> None:
+        """Send a part of an output out. aside: on a stream unit."""
         origin = self.origin
         for output in self.leaving[node.output]:
             self.origin = (output.name,)
             shape = self.types[node.output].shape
-            earlier = before if aside else ()
-            self.tasks.append(Store(part, output.name, shape, aside, earlier, origin=self.origin))
+            self.tasks.append(Store(part, output.name, shape, aside, origin=self.origin))
             self.stored.add(output.name)
         self.origin = origin
 
