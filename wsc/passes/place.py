@@ -710,7 +710,7 @@ class Placer(Values):
         other = self.bring(operands[1 - cut.side], layouts[1 - cut.side])
         source, shape = self.view(name), (a, b)[cut.side].shape
         # The edge takes a piece while the core makes the next one, if a unit is free for that.
-        aside = self._sent_aside(node, cut.choice.out)
+        aside = self._sent_aside(node, cut.choice)
         if aside:
             self.tasks.append(Aside(origin=self.origin))
         out: View | None = None
@@ -730,16 +730,17 @@ class Placer(Values):
             self.tasks.append(Aside((out,), origin=self.origin))
         return True
 
-    def _sent_aside(self, node: Node, extents: Extents) -> bool:
-        """Whether a stream unit sends out pieces with these extents, that of the northern tiles.
+    def _sent_aside(self, node: Node, choice: Choice) -> bool:
+        """Whether a stream unit sends out pieces of this form, that of the northern tiles.
 
-        Sums of halves are made in a buffer of their own, and in their place when they are complete.
+        Sums of halves are made in a buffer of their own, and in their place when they are complete;
+        those of a chain along the row arrive there before.
         """
-        axes = {extent.axis for extent in extents}
+        axes = {extent.axis for extent in choice.out}
         units, semaphores = self.fabric.stream_units, self.fabric.semaphores
         able = units > CHAIN_UNITS and semaphores > LEFT and node.type.dtype is DType.F16
-        once = len(extents) <= self.fabric.dimensions and len(self.leaving[node.output]) == 1
-        return able and once and "x" in axes and "y" not in axes
+        once = len(choice.out) <= self.fabric.dimensions and len(self.leaving[node.output]) == 1
+        return able and once and not choice.reduce and "x" in axes and "y" not in axes
 
     def _only_shown(self, node: Node) -> bool:
         """Whether nothing but the edge wants what a node of a training step gives."""
