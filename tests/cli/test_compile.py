@@ -12,7 +12,7 @@ from wsc.cli.compile import pass_names
 from wsc.ir.task_text import parse_placed
 from wsc.ir.text import parse_graph
 
-PASSES = ["import", "simplify", "tokens", "blocks", "between", "place", "memory", "emit", "route"]
+PASSES = ["import", "simplify", "tokens", "heads", "blocks", "between", "place", "memory", "emit", "route"]
 
 
 def test_passes() -> None:
