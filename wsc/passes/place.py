@@ -13,6 +13,7 @@ from itertools import product
 from typing import ClassVar
 
 from wsc.cost import CostModel
+from wsc.ir.cut import Cut
 from wsc.ir.forms import Form, Noted, UnknownForm, Weighed, Wish, without_form
 from wsc.ir.graph import (
     Arg,
@@ -113,7 +114,8 @@ class Place(Pass[Graph, Placed]):
     same_order: the order of a contraction's sums does not depend on who owns them. alike: layers
     that repeat are laid out alike, so that they may become a loop. resident: the weights of
     products are brought into SRAM, and not streamed. carried: the inputs that stay there too.
-    wishes: what is asked of the forms of nodes, the last one first.
+    wishes: what is asked of the forms of nodes, the last one first. cut: the layers that the graph
+    is without.
     """
 
     fabric: Fabric
@@ -122,18 +124,20 @@ class Place(Pass[Graph, Placed]):
     resident: bool = False
     carried: frozenset[str] = frozenset()
     wishes: tuple[Wish, ...] = ()
+    cut: Cut | None = None
     name: ClassVar[str] = "place"
 
     def apply(self, stage: Graph) -> Placed:
         """The placed program."""
         return Placer(
-            stage,
+            stage if self.cut is None else self.cut.with_constants(stage),
             self.fabric,
             same_order=self.same_order,
             alike=self.alike,
             resident=self.resident,
             carried=self.carried,
             wishes=self.wishes,
+            cut=self.cut,
         ).run()
 
     def broken(self, before: Graph, after: Placed) -> Iterator[str]:
@@ -245,6 +249,7 @@ class Placer(Values):
     resident: bool = False
     carried: frozenset[str] = frozenset()
     wishes: tuple[Wish, ...] = ()
+    cut: Cut | None = None
     cost: CostModel = field(init=False)
     ranges: dict[str, Interval] = field(init=False)
     forms: dict[Hashable, _Weighing] = field(default_factory=dict[Hashable, "_Weighing"])
@@ -333,6 +338,8 @@ class Placer(Values):
             self.origin = (target,)
             self.tasks.append(Store(self.view(value), target, origin=self.origin))
         used = {name for task in self.tasks for name in edge_names(task)}
+        cut = None if self.cut is None else self.cut.at_edge(self.outside)
+        used = used if cut is None else cut.used(used)
         inputs = [tensor for tensor in self.edge.values() if tensor.kind is Kind.INPUT]
         weights = [tensor for tensor in self.edge.values() if tensor.kind is Kind.WEIGHT]
         edge = (*inputs, *self.shown.values(), *(t for t in weights if t.name in used))
@@ -341,10 +348,10 @@ class Placer(Values):
             loops = [run for run in loops if stays_alike(run, self.tasks, tasks)]
         buffers = tuple(self.buffers.values())
         self._require_heard()
-        noted = (*self.noted.values(),)
+        noted = (*self.noted.values(),) if cut is None else cut.all_noted(self.noted, self.graph)
         parts = (edge, buffers, tuple(tasks), tuple(loops))
         mesh = replace(self.mesh, spread=frozenset())
-        return Placed(self.graph.name, mesh, *parts, noted=noted)
+        return Placed(self.graph.name, mesh, *parts, noted=noted, cut=cut)
 
     def _require_formed(self) -> None:
         """Find what each wish is for; refuse one for what has no form.
