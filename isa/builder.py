@@ -283,14 +283,24 @@ class Builder(OperandBuilder):
 
     def drawn(self, children: Children) -> None:
         """``weight w : f16[4, 8] drawn 0 key "w" mean 0.0 deviation 0.5``."""
-        name, dtype, shape, seed, key, first, mean, deviation, register, count = children
+        name, dtype, shape, seed, key, first, drawn, order, mean, deviation, register, count = (
+            children
+        )
+        how = Drawn(
+            self.integer(seed),
+            float(mean),
+            float(deviation),
+            first or 0,
+            drawn or (),
+            order or (),
+        )
         tensor = EdgeTensor(
             name,
             Kind.WEIGHT,
             DType(str(dtype)),
             shape,
             key=self.string(key),
-            drawn=Drawn(self.integer(seed), float(mean), float(deviation), first or 0),
+            drawn=how,
             where=self.where(seed),
         )
         turns = 1 if count is None else count

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from wsc.isa.program import Drawn
+
 # The constants of SplitMix64 (Steele, Lea, Flood 2014): a counter, and a mix of its bits.
 STEP = 0x9E3779B97F4A7C15
 FIRST, SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
@@ -53,6 +55,13 @@ def drawn_value(key: Any, element: Any, mean: Any, deviation: Any) -> Any:
     low = (bits & _PART) + ((bits >> _S16) & _PART)
     high = ((bits >> _S32) & _PART) + (bits >> _S48)
     return mean + deviation * ((np.float64(1) * (low + high) - MIDDLE) * UNIT)
+
+
+def draw_weight(name: str, how: Drawn, count: int) -> np.ndarray:
+    """All elements of a weight that is drawn by its name, flat, in single precision."""
+    key = shifted_key(drawing_key(how.seed, name), how.first)
+    values = draw(key, 0, count, how.mean, how.deviation)
+    return values.reshape(how.shape).transpose(how.order).reshape(-1) if how.order else values
 
 
 def draw(key: int, start: int, count: int, mean: float, deviation: float) -> np.ndarray:

@@ -203,6 +203,8 @@ def _behind(family: Family) -> str:
     if tensor.drawn is not None:
         text = f" drawn {tensor.drawn.seed} key {show_string(tensor.key)}"
         text += f" from {tensor.drawn.first}" if tensor.drawn.first else ""
+        if tensor.drawn.order:
+            text += f" as {list(tensor.drawn.shape)} by {list(tensor.drawn.order)}"
         mean, deviation = show_real(tensor.drawn.mean), show_real(tensor.drawn.deviation)
         text += f" mean {mean} deviation {deviation}"
         return text + (f" for {family.register}:{family.count}" if family.register else "")

@@ -320,12 +320,16 @@ class Drawn:
 
     seed: with the key of the tensor, it decides all elements. mean, deviation: of their
     distribution. first: of the elements of that key, the one with which the weight begins.
+    shape, order: what is drawn has this shape, and the weight its dimensions in this order; both
+    are empty where the elements of the weight are in the order in which they are drawn.
     """
 
     seed: int
     mean: float
     deviation: float
     first: int = 0
+    shape: tuple[int, ...] = ()
+    order: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,16 @@ def verify(program: Program, fabric: Fabric, text: str | None = None) -> None:
     _stop(context.found)
 
 
+def doubts(program: Program, fabric: Fabric, text: str | None = None) -> list[Diagnostic]:
+    """What a program that was verified does, and what its author most likely did not mean.
+
+    text: as for ``verify``.
+    """
+    context = Context(program, fabric, Source(text))
+    coverage.inputs(context)
+    return context.found
+
+
 def _stop(found: list[Diagnostic]) -> None:
     if found:
         raise AssemblyError(found[:MOST])

@@ -158,6 +158,11 @@ class Trace(Shown):
     @property
     def left_out(self) -> str:
         """A sentence on entries for which there was no room; empty if all are there."""
+        if self.window[0] >= max(self.cycles, 1):
+            return (
+                f"nothing was recorded: the run has {self.cycles:,} cycles, and the window begins "
+                f"with cycle {self.window[0]:,}"
+            )
         lost = sum(unit.lost for unit in self.units)
         if not lost:
             return ""

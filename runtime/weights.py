@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from wsc.isa.asked import asked
-from wsc.isa.drawing import drawing_key, shifted_key
+from wsc.isa.drawing import draw_weight, drawing_key, shifted_key
 from wsc.isa.program import Drawn, EdgeTensor, Kind, Program
 from wsc.isa.storage import SAFETENSORS, STORAGE
 from wsc.runtime.errors import LoadError, place
@@ -41,7 +41,7 @@ class Mapped:
     """One tensor of the store: a flat array (maybe mapped), and its type on the fabric.
 
     Of a tensor that is drawn, the array has three numbers of 64 bits: its key, and in double
-    precision the mean and the deviation.
+    precision the mean and the deviation. One whose elements are in another order is held whole.
     """
 
     tensor: EdgeTensor
@@ -50,7 +50,8 @@ class Mapped:
     @property
     def storage(self) -> int:
         """How it is held: the place of its type in ``STORAGE``, or ``DRAWN``."""
-        return STORAGE.index(self.data.dtype) if self.tensor.drawn is None else DRAWN
+        drawn = self.tensor.drawn
+        return DRAWN if drawn is not None and not drawn.order else STORAGE.index(self.data.dtype)
 
 
 def storage_code(name: str) -> int:
@@ -64,6 +65,14 @@ def _recipe(tensor: EdgeTensor, how: Drawn) -> np.ndarray:
     recipe[0] = shifted_key(drawing_key(how.seed, tensor.key), how.first)
     recipe[1:] = np.array([how.mean, how.deviation]).view(np.uint64)
     return recipe
+
+
+def _drawn(tensor: EdgeTensor, how: Drawn) -> np.ndarray:
+    """What ``Mapped`` has of a tensor that is drawn."""
+    if not how.order:
+        return _recipe(tensor, how)
+    values = draw_weight(tensor.key, how, math.prod(tensor.shape))
+    return values.astype(tensor.dtype.numpy, copy=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +129,13 @@ def open_weights(
     files: dict[str, WeightFile] = {}
     entries: dict[str, dict[str, Entry]] = {}
     tensors: dict[str, Mapped] = {}
+    held = 0
     for tensor in program.edge_tensors:
         if tensor.kind is not Kind.WEIGHT:
             continue
         if tensor.drawn is not None:
-            tensors[tensor.name] = Mapped(tensor, _recipe(tensor, tensor.drawn))
+            tensors[tensor.name] = Mapped(tensor, _drawn(tensor, tensor.drawn))
+            held += tensors[tensor.name].data.nbytes if tensor.drawn.order else 0
             continue
         lead = f"{place(tensor.where)}weight '{tensor.name}'"
         if tensor.file not in files:
@@ -139,7 +150,7 @@ def open_weights(
             entries[tensor.file] = _entries(opened, lead)
         data = _elements(tensor, opened, entries.get(tensor.file, {}), lead)
         tensors[tensor.name] = Mapped(tensor, data)
-    return Weights(tensors, sum(f.data.size for f in files.values() if f.in_memory))
+    return Weights(tensors, held + sum(f.data.size for f in files.values() if f.in_memory))
 
 
 def _found(folder: Path, checkpoint: Path | None, name: str, lead: str) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import pydoc
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -263,6 +264,11 @@ def test_a_program_is_looked_at() -> None:
     assert "matmul_streamed" in node._repr_html_()
     with pytest.raises(CompileError, match="no line comes from a node 'fc9'; did you mean"):
         PROGRAM.node("fc9")
+    ((name, given),) = PROGRAM.inputs.items()
+    assert PROGRAM.draw(0)[name].shape == given.shape
+    assert PROGRAM.draw(0)[name].dtype == given.dtype
+    assert repr(given) == f"{given.dtype}{list(given.shape)}"
+    assert list(PROGRAM.outputs) == list(PROGRAM.run(PROGRAM.draw(0), engine="values").outputs)
 
 
 def test_objects_are_shown_in_a_line() -> None:
@@ -341,6 +347,19 @@ def test_what_is_no_path(path: Any) -> None:
     for call in (wsc.load, PROGRAM.save, lambda _: wsc.compile(MODEL_5, resume=dump)):
         with pytest.raises(CompileError, match="is given by its path, not as"):
             call(path)
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: wsc.parse(cast("Any", b"wsc 1")), "parsed from its text, not from bytes"),
+        (lambda: wsc.load("net.onnx"), r"net.onnx: is a model, and no program yet: wsc.compile"),
+        (lambda: wsc.compile(b""), "here are none: a file that was read before is at its end"),
+    ],
+)
+def test_what_is_no_program_or_model(call: Callable[[], object], sentence: str) -> None:
+    with pytest.raises(CompileError, match=sentence):
+        call()
 
 
 def test_the_options_of_runs_are_those_that_the_engines_take() -> None:

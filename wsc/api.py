@@ -25,6 +25,7 @@ from wsc.errors import CompileError, OtherMachine, shortened
 from wsc.holds import HOLDS
 from wsc.ir.forms import Noted, UnknownForm, Weighed, Wish, read_wish, without_form
 from wsc.ir.graph import Constant, Member, Type
+from wsc.isa.asked import asked
 from wsc.isa.fabric import DEFAULT, Fabric, FabricError, description_files, find_fabric, stated_size
 from wsc.isa.files import read_text
 from wsc.isa.machine import described, is_preset, machine_of, strange
@@ -58,13 +59,24 @@ WORK_PER_TILE = 100_000  # multiply-accumulates a tile should at most have
 _SAVING = Lock()  # of programs that run before they are saved
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class ArrayType:
+    """The type and the shape of an array that a run is given, or gives."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
+    def __repr__(self) -> str:
+        return f"{self.dtype.name}{list(self.shape)}"
+
+
 @dataclass(slots=True, repr=False)
 class Program(Shown):
     """A compiled, or loaded, program.
 
     assembly: the program as data. folder: where its weights are, None as long as
-    they are only in the model. constants: the tensors that the weights name. inputs: the
-    files that it was made from; ``save`` replaces none of them. notes: sentences on what the
+    they are only in the model. constants: the tensors that the weights name. files: those that
+    it was made from; ``save`` replaces none of them. notes: sentences on what the
     user should know of it. checkpoint: the folder of weights that are not in ``folder``. noted:
     how nodes got their forms, of a program that was just compiled.
     """
@@ -73,7 +85,7 @@ class Program(Shown):
     fabric: Fabric
     constants: tuple[Constant, ...] = ()
     folder: Path | None = None
-    inputs: tuple[Path, ...] = ()
+    files: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
     checkpoint: Path | None = None
     noted: tuple[Noted, ...] = ()
@@ -96,6 +108,20 @@ class Program(Shown):
             ("precision", assembly.precision.value),
             *((head, _listed(tensors)) for head, tensors in kinds.items()),
         ]
+
+    @property
+    def inputs(self) -> dict[str, ArrayType]:
+        """What a run is given, by name."""
+        return self._arrays(Kind.INPUT)
+
+    @property
+    def outputs(self) -> dict[str, ArrayType]:
+        """What a run gives, by name."""
+        return self._arrays(Kind.OUTPUT)
+
+    def _arrays(self, kind: Kind) -> dict[str, ArrayType]:
+        shown = self.assembly.shown(kind)
+        return {tensor.name: ArrayType(tensor.host, tensor.shape) for tensor in shown}
 
     @property
     def text(self) -> str:
@@ -126,7 +152,7 @@ class Program(Shown):
             assembly = described(assembly, self.fabric, path.parent)
         if not constants and self.folder is not None and not _same(self.folder, path.parent):
             assembly, constants = _with_constants(assembly, self.folder, self.checkpoint)
-        kept = (*self.inputs, *inputs)
+        kept = (*self.files, *inputs)
         self.assembly = save_program(assembly, constants, path, kept)
         self.constants, self.folder, self._described = constants, path.parent, self.fabric
         return path
@@ -170,7 +196,7 @@ class Program(Shown):
             assembly=moved,
             fabric=machine,
             notes=(*self.notes, note),
-            inputs=(*self.inputs, *description_files(machine)),
+            files=(*self.files, *description_files(machine)),
         )
 
     @overload
@@ -447,6 +473,7 @@ def compile(  # noqa: A001 - the name of the command
     carry: Mapping[str, str] | None = None,
     resume: str | PathLike[str] | None = None,
     forms: Mapping[str, str] | None = None,
+    whole: bool = False,
 ) -> Program:
     """Compile an ONNX file, or a model in memory: the bytes of a file, or an object of ONNX's.
 
@@ -472,7 +499,9 @@ def compile(  # noqa: A001 - the name of the command
     resume: a dump of one of the passes, a file of ``wsc compile --dump-ir``:
     compiling goes on from what it holds. Model and options are those that the dump was made with.
     forms: what is asked of the forms of nodes, by their names, as in
-    ``{"conv1": "x=c y=y0 chunk=3"}``; ``Program.explain`` tells which there are.
+    ``{"conv1": "x=c y=y0 chunk=3"}``; ``Program.explain`` tells which there are. whole: all layers
+    of a deep network go through every pass, so that ``observe`` sees them; else a few of those that
+    differ in their weights alone stand for all. The program is the same.
 
     Raises:
         CompileError: the model cannot be read or lowered, or does not fit; the dump is none of
@@ -518,6 +547,7 @@ def compile(  # noqa: A001 - the name of the command
             dump,
             wishes,
             None if plain else residence,
+            whole,
         )
 
     if hold != "auto":
@@ -623,15 +653,18 @@ def _lowered(
     dump: Dump | None,
     wishes: tuple[Wish, ...],
     residence: Residence | None = None,
+    whole: bool = False,
 ) -> Compiled:
     """The program of a graph; without a fabric, on a square that is chosen for it."""
     if fabric is None and dump is not None and dump.size is not None:
         fabric = _changed(find_fabric(DEFAULT), settings).sized(*dump.size)
     if fabric is None:
         return _smallest(
-            graph, precision, name, observe, same_order, settings, dump, wishes, residence
+            graph, precision, name, observe, same_order, settings, dump, wishes, residence, whole
         )
-    return run_passes(graph, fabric, precision, name, observe, same_order, residence, dump, wishes)
+    return run_passes(
+        graph, fabric, precision, name, observe, same_order, residence, dump, wishes, whole
+    )
 
 
 def _source(model: Any) -> tuple[Path | ModelProto, str]:
@@ -724,6 +757,7 @@ def _smallest(
     dump: Dump | None,
     wishes: tuple[Wish, ...],
     residence: Residence | None,
+    whole: bool,
 ) -> Compiled:
     """The smallest square on which the model fits and no tile has too much to do."""
     from wsc.cost import multiply_accumulates
@@ -737,7 +771,7 @@ def _smallest(
         fabric = _changed(find_fabric(f"{width}x{height}"), settings)
         try:
             return run_passes(
-                graph, fabric, precision, name, observe, same_order, residence, dump, wishes
+                graph, fabric, precision, name, observe, same_order, residence, dump, wishes, whole
             )
         except UnknownForm:
             raise
@@ -748,14 +782,14 @@ def _smallest(
 
 
 def _program(compiled: Compiled) -> Program:
-    inputs = (*compiled.files, *description_files(compiled.fabric))
+    files = (*compiled.files, *description_files(compiled.fabric))
     sources = (constant.source for constant in compiled.constants)
     checkpoint = next((item.folder for item in sources if isinstance(item, Member)), None)
     return Program(
         compiled.program,
         compiled.fabric,
         compiled.constants,
-        inputs=inputs,
+        files=files,
         checkpoint=checkpoint,
         noted=compiled.noted,
     )
@@ -786,6 +820,9 @@ def load(path: str | PathLike[str]) -> Program:
         OtherMachine: the fabric of that name has other numbers than when it was compiled.
     """
     path = _path("a program", path)
+    if path.suffix == ".onnx":
+        compiling = asked("wsc compile", "wsc.compile")
+        raise CompileError(f"{path}: is a model, and no program yet: {compiling} makes one of it")
     try:
         text = read_text(path, LONGEST)
     except (OSError, UnicodeDecodeError) as error:
@@ -799,20 +836,24 @@ def parse(text: str, file: str | PathLike[str] = "<text>") -> Program:
 
     Raises, warns: as ``load``.
     """
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise CompileError(f"a program is parsed from its text, not from {type(text).__name__}")
     return _parsed(text, Path(file))
 
 
 def _parsed(text: str, path: Path) -> Program:
     from wsc.isa.parser import parse as parse_text
-    from wsc.isa.verifier import verify
+    from wsc.isa.verifier import doubts, verify
 
     assembly = parse_text(text, str(path))
     fabric = _machine(assembly, path, text)
     verify(assembly, fabric)
+    notes = [f"line {item.location.line}: {item.message}" for item in doubts(assembly, fabric)]
     folder = path.parent
     names = dict.fromkeys(t.file for t in assembly.edge_tensors if t.file)
-    inputs = (*(folder / name for name in names), *description_files(fabric))
+    files = (*(folder / name for name in names), *description_files(fabric))
     note = strange(assembly, fabric)
     if note:
         warnings.warn(f"{path}: {note}", OtherMachine, stacklevel=3)
-    return Program(assembly, fabric, folder=folder, inputs=inputs, notes=(note,) if note else ())
+        notes.insert(0, note)
+    return Program(assembly, fabric, folder=folder, files=files, notes=tuple(notes))

@@ -1,4 +1,7 @@
-"""Whether every element of an output is drained once: what is missing would be zero."""
+"""Whether every element of an output is drained once, and every element of an input is fed.
+
+What is not drained would be zero. What is not fed has no effect, which may be meant.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,44 @@ from wsc.isa.verify.transfers import ports_of
 _MOST = 1 << 22  # elements of an output that are looked at one by one; of larger ones, the number
 
 Elements = npt.NDArray[np.int64]
+
+
+def inputs(context: Context) -> None:
+    """Add a problem for each input and weight of which the feeds leave elements out.
+
+    Of a weight, and of a large input, only as many as there are for certain: feeds may bring an
+    element more than once. Expects that every transfer stays within its tensor.
+    """
+    feeds: dict[str, list[Transfer]] = {}
+    for transfer in plain_transfers(context.program):
+        if transfer.direction is Direction.FEED:
+            feeds.setdefault(transfer.tensor, []).append(transfer)
+    for tensor in context.program.edge_tensors:
+        if tensor.kind is not Kind.OUTPUT:
+            _input(context, tensor, feeds.get(tensor.name, []))
+
+
+def _input(context: Context, tensor: EdgeTensor, feeds: list[Transfer]) -> None:
+    size = math.prod(tensor.shape)
+    if any(transfer.lookup for transfer in feeds):
+        return  # the fabric may ask for any row
+    pieces = [piece for transfer in feeds for piece in _pieces(context, transfer)]
+    fed = sum(piece.bases.size * math.prod(piece.extents) for piece in pieces)
+    missing = ""
+    if tensor.kind is Kind.INPUT and 0 < size <= _MOST:
+        reached = np.zeros(size, np.bool_)
+        for piece in pieces:
+            reached[_places(piece)] = True
+        fed = int(reached.sum())
+        missing = f", not element {int(np.argmin(reached))}" if 0 < fed < size else ""
+    if fed >= size:
+        return
+    what = f"{tensor.kind.value} '{tensor.name}'"
+    if fed:
+        message = f"{fed} of the {size} elements of {what} are fed{missing}; the others have no"
+    else:
+        message = f"no element of {what} is fed; it has no"
+    context.say(f"{message} effect", tensor, tensor.name)
 
 
 def outputs(context: Context) -> None:

@@ -154,6 +154,12 @@ def _drawn(context: Context, tensor: EdgeTensor) -> None:
         context.say(f"'{tensor.name}' is drawn, and is no weight of floats without a file", tensor)
     if how.first > MOST_NUMBER:
         context.say(f"'{tensor.name}' begins beyond element {MOST_NUMBER} of its key", tensor)
+    drawn, size = math.prod(how.shape), math.prod(tensor.shape)
+    if how.order and drawn != size:
+        context.say(f"'{tensor.name}' has {size} elements, and {drawn} are drawn for it", tensor)
+    if sorted(how.order) != list(range(len(how.shape))):
+        dimensions = f"each of the {len(how.shape)} dimensions that are drawn once"
+        context.say(f"'{tensor.name}' is by {list(how.order)}, not by {dimensions}", tensor)
     for name, value in (("mean", how.mean), ("deviation", how.deviation)):
         if not abs(value) <= MOST_DRAWN or (name == "deviation" and value < 0):
             limits = f"{-MOST_DRAWN if name == 'mean' else 0.0:g} to {MOST_DRAWN:g}"

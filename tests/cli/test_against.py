@@ -109,11 +109,13 @@ def test_memory_of_a_tile_at_a_cycle(tmp_path: Path) -> None:
     twice.write_text(TWICE, encoding="utf-8")
     np.save(tmp_path / "a.npy", np.arange(8, dtype=np.float32))
     dumps = [("--dump-sram", f"1,1@{cycle}") for cycle in (0, 10**9)]
-    given = ("--input", f"a={tmp_path / 'a.npy'}", "--json", "-o", out)
-    made = json.loads(done(wsc("run", twice, *given, *dumps[0], *dumps[1])).stdout)
+    given = ("--input", f"a={tmp_path / 'a.npy'}", "-o", out)
+    made = json.loads(done(wsc("run", twice, "--json", *given, *dumps[0], *dumps[1])).stdout)
     before, after = (np.load(path) for path in made["sram"])
     assert before["buf"].tolist() == [0.0, 0.0]
     assert after["buf"].tolist() == [4.0, 6.0]  # twice what the tile has of it
     assert after["bytes"].tobytes() == after["buf"].tobytes()
+    told = done(wsc("run", twice, *given, *dumps[0], *dumps[1])).stdout
+    assert told.count("at the end of the run, which has no cycle 1,000,000,000") == 1
     refused(wsc("run", twice, "--dump-sram", "1,1"), "wants X,Y@CYCLE, as in 4,4@1000")
     refused(wsc("run", twice, "--dump-sram", "4,1@3"), "x is 0 to 3, y 0 to 1")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -12,12 +14,15 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 import wsc
 from wsc.errors import CompileError
 from wsc.frontend.store import Checkpoint, Seed, read, write_model
-from wsc.ir.graph import Drawing, Member
+from wsc.ir.build import _moved_drawing, move_array  # pyright: ignore[reportPrivateUsage]
+from wsc.ir.graph import Drawing, Member, MoveStep, Reshape, Slice, Transpose
 from wsc.isa.program import Drawn, Kind
 from wsc.models.language import SHAPES, Family, Task, build, find_shape, read_shape
 
@@ -274,6 +279,60 @@ def in_memory(model: onnx.ModelProto, inputs: dict[str, np.ndarray]) -> list[np.
         write_model(model, Seed(0), path)
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         return [np.asarray(value) for value in session.run(None, inputs)]
+
+
+STEPS = (
+    *map(Reshape, [(4, 6, 2), (2, 2, 3, 4), (8, 1, 6), (48,), (3, 16)]),
+    *map(Transpose, itertools.permutations(range(4))),
+    *map(Transpose, itertools.permutations(range(3))),
+    Transpose((1, 0)),
+    Slice((1, 0, 0), (2, 6, 2), (1, 1, 1)),
+)
+
+
+@given(steps=st.lists(st.sampled_from(STEPS), max_size=9))
+def test_what_is_moved_is_drawn_where_it_is(steps: list[MoveStep]) -> None:
+    """A drawn weight that is moved is drawn in its new order, or it is copied."""
+    source = Drawing("w", Drawn(3, 0.0, 1.0))
+    array = read(source, 48).reshape(4, 6, 2)
+    kept: list[MoveStep] = []
+    for step in steps:
+        match step:
+            case Reshape(shape) if math.prod(shape) != array.size:
+                continue
+            case Transpose(order) if len(order) != array.ndim:
+                continue
+            case Slice(_, sizes, _) if array.shape != (4, *sizes[1:]):
+                continue
+            case _:
+                array = move_array(array, [step])
+                kept.append(step)
+    moved = _moved_drawing(source, (4, 6, 2), kept)
+    if moved is None:
+        assert any(isinstance(step, Transpose | Slice) for step in kept)
+    else:
+        assert (read(moved, array.size) == array.reshape(-1)).all()
+
+
+@pytest.mark.parametrize("precision", ["f32", "f16"])
+def test_weights_in_another_order_are_not_stored(tmp_path: Path, precision: str) -> None:
+    """A step of LLaMA has the weights of its heads in an order of its own."""
+    shape = SHAPES["llama3-8b"].sized(
+        layers=2, hidden=32, heads=4, kv_heads=2, ffn=24, vocabulary=23
+    )
+    step = build(shape, Task(3, step=True, steps=2))
+    program = wsc.compile(
+        step, fabric="4x2", weights=Seed(1), precision=precision, steps=2, hold="resident"
+    )
+    path = program.save(tmp_path / "p.wsa")
+    weights = [t for t in program.assembly.edge_tensors if t.kind is Kind.WEIGHT]
+    assert any(t.drawn is not None and t.drawn.order for t in weights)
+    assert not [t.key for t in weights if t.drawn is None and "layers" in t.key]
+    again = wsc.load(path)
+    inputs = again.draw(0)
+    ours = again.run(inputs, engine="values").outputs
+    for name, array in again.run(inputs, engine="reference").outputs.items():
+        assert (ours[name] == array).all()
 
 
 def test_a_seed_that_is_none() -> None:

@@ -102,6 +102,7 @@ EDGE = st.builds(
     drawn=st.one_of(
         st.none(),
         st.builds(Drawn, seed=SIZES, mean=st.just(0.0), deviation=st.floats(0, 1), first=SIZES),
+        st.just(Drawn(0, 0.0, 1.0, 0, (2, 3, 4), (1, 2, 0))),
     ),
     cut=st.one_of(st.none(), st.builds(Cut, axis=st.integers(0, 9), length=NAMES)),
     high=NAMES,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from wsc.isa.diagnostics import AssemblyError
 from wsc.isa.fabric import find_fabric
 from wsc.isa.parser import parse
-from wsc.isa.verifier import verify
+from wsc.isa.verifier import doubts, verify
 from wsc.isa.verify.coverage import _distinct  # pyright: ignore[reportPrivateUsage]
 
 TEXT = """wsc 1
@@ -114,3 +114,40 @@ def test_rows_that_differ_are_those_of_numpy(rows: int, columns: int, most: int,
     expected, places = np.unique(table, axis=0, return_inverse=True)
     assert shapes.tolist() == expected.tolist()
     assert which.tolist() == places.ravel().tolist()
+
+
+FED = """wsc 1
+fabric "tiny" 2x1
+input a : f32[4, 8] "float32"
+input rest : i32[3] "int32"
+color c = 0
+tensor t : f32[16] at 0 size 64
+region all at 0,0 size 2x1
+route c in all : N -> RAMP
+main all
+  mov.f32 [t + 4*i], <c> for i:COUNT
+end
+"""
+
+LEFT_OUT = {
+    "a[8*x + i] for i:8": "16 of the 32 elements of input 'a' are fed, not element 16",
+    "a[16*x + 2*i] for i:8": "16 of the 32 elements of input 'a' are fed, not element 1",
+    "a[i] for i:8": "8 of the 32 elements of input 'a' are fed, not element 8",  # by both ports
+    "a[16*x + 8*n + i] repeat n:2 for i:8": "",
+    "a[31 - 16*x - i] for i:16": "",
+    "a[16*x + i] for i:0": "no element of input 'a' is fed; it has no effect",
+}
+
+
+@pytest.mark.parametrize("feed", LEFT_OUT)
+def test_what_is_not_fed_is_told(feed: str) -> None:
+    """A feed may leave elements of an input out; where that is, and how many, is told."""
+    count = 16 if "repeat" in feed else int(feed.rpartition(":")[2])
+    text = FED.replace("COUNT", str(count))
+    text += f"feed c in all side N from {feed}\n"
+    program, fabric = parse(text), find_fabric("tiny")
+    verify(program, fabric, text)
+    said = {item.location.line: item.message for item in doubts(program, fabric, text)}
+    assert said.pop(4) == "no element of input 'rest' is fed; it has no effect"
+    assert list(said) == ([3] if LEFT_OUT[feed] else [])
+    assert said.get(3, "").startswith(LEFT_OUT[feed])

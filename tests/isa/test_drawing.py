@@ -63,6 +63,7 @@ def test_a_constant_is_drawn_with_no_deviation() -> None:
     assert (drawn_value(np.uint64(5), np.arange(9, dtype=np.uint64), 2.5, 0.0) == 2.5).all()
 
 
+TURNED = 'drawn 0 key "w"'
 TEXT = """\
 wsc 1
 fabric "wse2" 1x1
@@ -77,6 +78,10 @@ weight w : f32[3] {}
     [
         ('drawn 0 key "w" mean 0.0 deviation 0.125', Drawn(0, 0.0, 0.125)),
         ('drawn 12 key "h.0.w" from 48 mean -1.5 deviation 1e-07', Drawn(12, -1.5, 1e-07, 48)),
+        (
+            'drawn 0 key "w" from 5 as [3, 1] by [1, 0] mean 0.0 deviation 1.0',
+            Drawn(0, 0.0, 1.0, 5, (3, 1), (1, 0)),
+        ),
     ],
 )
 def test_the_text_says_how(declaration: str, drawn: Drawn) -> None:
@@ -93,6 +98,9 @@ def test_the_text_says_how(declaration: str, drawn: Drawn) -> None:
         ("f32", 'drawn 0 key "w" mean 0.0 deviation -1.0', "the deviation -1"),
         ("f32", 'drawn 0 key "w" mean 0.0 deviation inf', "the deviation inf"),
         ("i32", 'drawn 0 key "w" mean 0.0 deviation 1.0', "is drawn, and is no weight of floats"),
+        ("f32", f"{TURNED} as [2, 2] by [1, 0] mean 0.0 deviation 1.0", "3 elements, and 4 are"),
+        ("f32", f"{TURNED} as [3, 1] by [1, 1] mean 0.0 deviation 1.0", "not by each of the 2"),
+        ("f32", f"{TURNED} as [3, 1] by [0] mean 0.0 deviation 1.0", "not by each of the 2"),
     ],
 )
 def test_what_cannot_be_drawn(dtype: str, declaration: str, fact: str) -> None:

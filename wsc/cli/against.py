@@ -211,6 +211,13 @@ def dump_file(dump: Dump, folder: Path) -> Path:
     return folder / f"sram-{dump.x}-{dump.y}-{dump.cycle}.npz"
 
 
+def told_of(dump: Dump, path: Path, cycles: int) -> str:
+    """The file of a tile's SRAM, and where a run of so many cycles did not come to its cycle."""
+    if dump.cycle < cycles:
+        return str(path)
+    return f"{path}: at the end of the run, which has no cycle {dump.cycle:,}"
+
+
 def write_dump(program: Program, dump: Dump, memory: np.ndarray, path: Path) -> None:
     """All bytes, and each tensor of the region, as the tile holds it, under its name."""
     import numpy as np

@@ -20,6 +20,7 @@ from wsc.cli.common import (
     read_arrays,
     set_option,
 )
+from wsc.cli.completion import Given, Word, fabrics
 from wsc.cli.names import Sizes, chosen_model, compiled, is_name, named_model, sized
 from wsc.cli.outputs import given_files
 
@@ -81,7 +82,7 @@ class Asked:
         loaded = self._loaded(baked)
         used = self.seed if self.seed is not None or given else 0
         arrays, drawn = inputs_of(loaded, given, used, self.max_memory, True)
-        files = (self.program, *loaded.inputs, *given_files((*self.inputs, *self.bind)))
+        files = (self.program, *loaded.files, *given_files((*self.inputs, *self.bind)))
         return Ready(loaded, arrays, drawn, used, files)
 
     def _loaded(self, baked: dict[str, np.ndarray]) -> Program:
@@ -100,9 +101,7 @@ class Asked:
         return made
 
 
-program_argument = click.argument(
-    "program", type=click.Path(path_type=Path), metavar="PROGRAM.wsa|MODEL.onnx|NAME|-"
-)
+program_argument = click.argument("program", type=Given(), metavar="PROGRAM.wsa|MODEL.onnx|NAME|-")
 input_option = click.option(
     "--input", "inputs", multiple=True, metavar="NAME=FILE.npy", help="An input. May be repeated."
 )
@@ -114,6 +113,7 @@ seed_option = click.option(
 )
 machine_option = click.option(
     "--fabric",
+    type=Word(fabrics),
     metavar="[NAME:]WxH|NAME|FILE.toml",
     help="Compile a model for this machine; run a program on it, not on its own.",
 )

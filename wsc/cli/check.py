@@ -19,13 +19,14 @@ from wsc.cli.common import (
     verbose,
     working,
 )
+from wsc.cli.completion import Given
 
 if TYPE_CHECKING:
     import numpy as np
 
 
 @click.command("check")
-@click.argument("file", type=click.Path(path_type=Path), metavar="PROGRAM.wsa|MODEL.onnx|-")
+@click.argument("file", type=Given(), metavar="PROGRAM.wsa|MODEL.onnx|-")
 @model_options
 @general
 def command(

@@ -6,16 +6,20 @@ import json
 import math
 import re
 import sys
+import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from os import SEEK_END
 from pathlib import Path
+from shutil import get_terminal_size
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import click
 
+from wsc.cli.completion import Word, fabrics, numbers
 from wsc.isa.files import refusal
 from wsc.isa.shown import escaped
 
@@ -28,8 +32,10 @@ if TYPE_CHECKING:
     from wsc.api import Program
 
 _VERBOSE = "wsc.verbose"
+_STANDARD = "wsc.standard"
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
+STANDARD = Path("-")  # standard input, or output
 PIPE_WIDTH = 1 << 20  # columns of a pipe: no table and no line is cut there
 LARGEST = 2**63 - 1  # of the numbers of the command line
 REFRESHES = 10  # of a line that says what goes on, in a second
@@ -100,6 +106,7 @@ def model_options(function: _Command) -> _Command:
         ),
         click.option(
             "--fabric",
+            type=Word(fabrics),
             metavar="[NAME:]WxH|NAME|FILE.toml",
             help="Preset, tiles of one (of the default one without a name), or a description. "
             "Without it a small square is chosen for the model.",
@@ -109,125 +116,12 @@ def model_options(function: _Command) -> _Command:
     return function
 
 
-class _Runs(click.ParamType):
-    """A number of runs, or ``auto``."""
-
-    name = "runs"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | str:
-        """The number, or the word."""
-        from wsc.training.runs import AUTO
-
-        return AUTO if value == AUTO else click.IntRange(1).convert(value, param, ctx)
-
-
-def training_options(function: _Command) -> _Command:
-    """``--loss``, ``--optimizer``, ``--group``, ``--trainable``, ``--clip``, ``--accumulate``,
-    ``--recompute``."""
-    for option in (
-        click.option(
-            "--recompute",
-            type=click.Choice(["none", "layers", "auto"]),
-            default="auto",
-            show_default=True,
-            help="Activations that the backward pass computes again: none, those of layers that "
-            "repeat, or those where they do not fit.",
-        ),
-        click.option(
-            "--accumulate",
-            type=_Runs(),
-            default=1,
-            show_default=True,
-            metavar="K|auto",
-            help="Runs whose gradients make a step; they share out its samples. auto: as few as "
-            "there is room in, for a step of --batch samples.",
-        ),
-        click.option(
-            "--clip",
-            type=click.FloatRange(0.0),
-            default=0.0,
-            metavar="NORM",
-            help="The norm of all gradients together is at most this. [default: any]",
-        ),
-        click.option(
-            "--trainable",
-            multiple=True,
-            metavar="GLOB",
-            help="Names of weights that change. May be repeated. [default: all]",
-        ),
-        click.option(
-            "--group",
-            "groups",
-            multiple=True,
-            metavar="GLOB:NUMBERS",
-            help="Other numbers for some weights, as in '*.bias:weight_decay=0'. May be repeated.",
-        ),
-        click.option(
-            "--optimizer",
-            default="adam",
-            show_default=True,
-            metavar="RULE[:NUMBERS]",
-            help="sgd, momentum, adam or adamw, as in adamw:lr=3e-4,weight_decay=0.1; model: as "
-            "its training_info says.",
-        ),
-        click.option(
-            "--loss",
-            default="cross_entropy",
-            show_default=True,
-            metavar="LOSS[:OPTIONS]",
-            help="cross_entropy, mse or output, as in cross_entropy:smoothing=0.1,ignored=0.",
-        ),
-    ):
-        function = option(function)
-    return function
-
-
-def shared_out(
-    accumulate: int | str,
-    batch: int | None,
-    wafers: int,
-    step: Callable[[int, int | None], Program],
-) -> tuple[Program, int]:
-    """The program of a training step, and in how many runs it is done.
-
-    accumulate: as asked for. batch: samples of a run, or with ``auto`` of a step. step: compiles
-    for so many runs of so many samples.
-
-    Raises Refusal for ``auto`` without samples to share out.
-    """
-    from wsc.training.runs import AUTO, in_fewest_runs
-
-    if isinstance(accumulate, int):
-        return step(accumulate, batch), accumulate
-    if batch is None:
-        raise Refusal(f"--accumulate {AUTO}: say how many samples a step has (--batch)")
-    program, runs, note = in_fewest_runs(batch, lambda n: step(n, batch // n), wafers)
-    program.notes = (note, *program.notes)
-    return program, runs
-
-
-def require_training(train: bool) -> None:
-    """Raise Refusal for options of a training step that were given to another command."""
-    context = click.get_current_context()
-    for option in () if train else context.command.params:
-        source = context.get_parameter_source(option.name or "")
-        if option.name in _TRAINING and source is click.core.ParameterSource.COMMANDLINE:
-            raise Refusal(f"{option.opts[0]} is for a training step: give --train as well")
-
-
-_TRAINING = (
-    *("loss", "optimizer", "groups", "trainable", "clip", "accumulate", "recompute"),
-    *("wafers", "rates", "carbon", "price", "for_tokens"),
-)
-
-
 def set_option(function: _Command) -> _Command:
     """``--set KEY=VALUE``; ``read_settings`` reads it."""
     return click.option(
         "--set",
         "settings",
+        type=Word(numbers),
         multiple=True,
         metavar="KEY=VALUE",
         help="Change a number of the fabric, as in router.buffer_depth=8. May be repeated.",
@@ -310,6 +204,7 @@ def read_arrays(flag: str, values: Iterable[str]) -> dict[str, np.ndarray]:
 
 
 def _read_array(what: str, path: Path) -> np.ndarray:
+    path = standard_file("array.npy") if path == STANDARD else path
     reason = refusal(path)
     if reason:
         raise Refusal(f"{what}: {path}: {reason}")
@@ -351,9 +246,6 @@ def _array_of(file: BinaryIO) -> np.ndarray:
         raise ValueError(f"is damaged: shape {list(shape)} of {dtype} and {stored} bytes of data")
     file.seek(0)
     return npy.read_array(file, allow_pickle=False)
-
-
-STANDARD = Path("-")  # standard input, or output
 
 
 def load_program(
@@ -405,9 +297,10 @@ def given_program(
         return load_program(path, "reading", fabric, settings)
     from wsc.api import compile as compile_model
 
-    with noted(), working("compiling"):
+    with noted(), working("compiling") as line:
         program = compile_model(
             path,
+            observe=following(line),
             fabric=fabric,
             dims=read_dims(dims),
             precision=precision or "f32",
@@ -428,9 +321,25 @@ def is_model(path: Path) -> bool:
 def standard_text() -> str:
     """All of standard input. Raises a Refusal for what is no text."""
     try:
-        return sys.stdin.buffer.read().decode("utf-8")
+        return standard_bytes().decode("utf-8")
     except UnicodeDecodeError:
         raise Refusal("standard input: is no assembly: not UTF-8 text") from None
+
+
+def standard_bytes() -> bytes:
+    """All of standard input; it is read once, however often it is asked for."""
+    known = click.get_current_context().meta  # of the command line as a whole
+    if _STANDARD not in known:
+        known[_STANDARD] = sys.stdin.buffer.read()
+    return known[_STANDARD]
+
+
+def standard_file(name: str) -> Path:
+    """A file of that name with all of standard input, which is gone when the command ends."""
+    folder = tempfile.TemporaryDirectory(prefix="wsc-")
+    path = Path(click.get_current_context().with_resource(folder)) / name
+    path.write_bytes(standard_bytes())
+    return path
 
 
 # --- the terminal -----------------------------------------------------------------
@@ -439,9 +348,40 @@ def standard_text() -> str:
 def say(text: str, error: bool = False, end: str = "\n") -> None:
     """Print lines as they are, but for what is not printable in them.
 
+    A single line goes on in the next one on a screen that is narrower; of several lines, marks in
+    one may be below what they mark in another.
+
     error: on standard error.
     """
-    click.echo(escaped(text, keep="\n") + end, nl=False, err=error)
+    shown = escaped(text, keep="\n")
+    if "\n" not in shown and (sys.stderr if error else sys.stdout).isatty():
+        shown = wrapped(shown, get_terminal_size().columns)
+    click.echo(shown + end, nl=False, err=error)
+
+
+def say_facts(facts: Iterable[tuple[str, str]], width: int = 13, error: bool = False) -> None:
+    """Print a line for each head and its text, which on a screen goes on below itself.
+
+    width: of the heads. error: on standard error.
+    """
+    stream = sys.stderr if error else sys.stdout
+    columns = get_terminal_size().columns if stream.isatty() else PIPE_WIDTH
+    for head, text in facts:
+        line = escaped(f"{head:<{width}} {text}", keep="\n")
+        click.echo(wrapped(line, columns, width + 1), err=error)
+
+
+def wrapped(text: str, width: int, indent: int = 0) -> str:
+    """A text in lines of a screen, all but the first one indented; words are kept whole."""
+    lines = wrap(
+        text,
+        width,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+    )
+    return "\n".join(lines) if len(lines) > 1 else text
 
 
 def say_json(value: Any) -> None:
@@ -466,7 +406,7 @@ _objects: list[None] = []  # that have been printed
 
 
 def console(stderr: bool = False) -> Console:
-    """A console that keeps long lines whole and shows what is not printable escaped."""
+    """A console that shows what is not printable escaped, and keeps long lines whole in a pipe."""
     from rich.console import Console
 
     class Screen(Console):
@@ -481,7 +421,7 @@ def console(stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     made = Screen(
         stderr=stderr,
-        soft_wrap=True,
+        soft_wrap=not stream.isatty(),
         highlight=False,
         emoji=False,
         markup=False,
@@ -518,6 +458,11 @@ class Line:
                 thread.join(2 / REFRESHES)
 
 
+def following(line: Line) -> Callable[[str, Any], None]:
+    """Observes passes, and says on a line which of them is done."""
+    return lambda name, _: line(f"compiling: {name} done")
+
+
 def _plain(text: str) -> Text:
     """A text for a status line, which would take brackets in it for markup."""
     from rich.text import Text
@@ -535,7 +480,7 @@ def noted() -> Generator[None]:
         yield
     for item in found:
         if issubclass(item.category, PrecisionWarning):
-            say(f"{'note':<9} {item.message}", error=True)
+            say_facts([("note", str(item.message))], 9, error=True)
         else:
             warnings.warn_explicit(item.message, item.category, item.filename, item.lineno)
 

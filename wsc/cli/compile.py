@@ -16,19 +16,19 @@ from wsc.cli.common import (
     Refusal,
     console,
     fabric_files,
+    following,
     general,
     model_options,
     noted,
     read_arrays,
     read_dims,
-    require_training,
     say,
+    say_facts,
     set_option,
-    shared_out,
-    training_options,
     verbose,
     working,
 )
+from wsc.cli.completion import Given, Word, passes
 from wsc.cli.estimate import estimated, report_estimate, report_option
 from wsc.cli.forms import read_forms, show_forms
 from wsc.cli.holding import Holding, holding
@@ -43,6 +43,7 @@ from wsc.cli.names import (
     source_files,
 )
 from wsc.cli.outputs import given_files, require_outputs
+from wsc.cli.training import Training, require_training, training
 from wsc.store.files import write_text
 
 if TYPE_CHECKING:
@@ -59,7 +60,9 @@ class Recorder:
     those files, when they are known.
     """
 
-    def __init__(self, say: Callable[[str], None], check: Callable[[Sequence[Path]], None]) -> None:
+    def __init__(
+        self, say: Callable[[str, Stage], None], check: Callable[[Sequence[Path]], None]
+    ) -> None:
         self.files: Sequence[Path] = ()
         self._check = check
         self.stages: dict[str, Stage] = {}
@@ -79,7 +82,7 @@ class Recorder:
             self.stages.clear()
         self.note(name if name != "import" or self.tries == 1 else "smaller meshes")
         self.stages[name] = stage
-        self._say(f"compiling: {name} done")
+        self._say(name, stage)
 
     def note(self, name: str) -> None:
         """Book the time since the last call under ``name``."""
@@ -126,7 +129,7 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
 
 
 @click.command("compile")
-@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx|NAME")
+@click.argument("model", type=Given(), metavar="MODEL.onnx|NAME")
 @click.option(
     "-o",
     "--output",
@@ -165,8 +168,10 @@ def show(stages: dict[str, Stage], wanted: str) -> None:
     is_flag=True,
     help="Compile a training step: loss, gradients, and what the weight store does with them.",
 )
-@training_options
-@click.option("--print-ir-after", metavar="PASS|all", help="Print the IR after a pass.")
+@training
+@click.option(
+    "--print-ir-after", type=Word(passes), metavar="PASS|all", help="Print the IR after a pass."
+)
 @click.option(
     "--dump-ir",
     type=click.Path(path_type=Path, file_okay=False),
@@ -211,13 +216,7 @@ def command(
     wide: tuple[str, ...],
     f64: str,
     train: bool,
-    loss: str,
-    optimizer: str,
-    groups: tuple[str, ...],
-    trainable: tuple[str, ...],
-    clip: float,
-    accumulate: int | str,
-    recompute: str,
+    training: Training,
     print_ir_after: str | None,
     dump_ir: Path | None,
     resume: Path | None,
@@ -267,31 +266,26 @@ def command(
     if train:
         require_file(model)
     with noted(), working("compiling") as line:
-        recorder = Recorder(line, lambda files: require_outputs(written, dump_ir, files))
+        recorder = Recorder(following(line), lambda files: require_outputs(written, dump_ir, files))
         try:
             if train:
 
                 def step(runs: int, batch: int | None) -> Program:
                     return compile_step(
                         model,
-                        loss,
-                        optimizer,
-                        groups,
                         fabric=fabric,
                         dims=bound,
                         precision=precision,
-                        trainable=trainable,
                         batch=batch,
-                        clip=clip,
-                        recompute=recompute,
                         over=runs,
                         observe=recorder,
                         settings=changes,
                         resume=resume,
                         forms=wanted,
+                        **training.options(),
                     )
 
-                program, _ = shared_out(accumulate, sizes.batch, 1, step)
+                program, _ = training.shared_out(sizes.batch, 1, step)
             else:
                 program = compile_model(
                     **model_of(chosen),
@@ -306,6 +300,7 @@ def command(
                     resume=resume,
                     forms=wanted,
                     f64=f64,
+                    whole=dump_ir is not None or print_ir_after is not None,
                     **held,
                 )
         finally:  # what the passes gave until one of them refused is what one wants to see
@@ -315,15 +310,15 @@ def command(
                 show(recorder.stages, print_ir_after)
         recorder.note("verify")
         weighed = [item for node in explain for item in program.explain(node)]
+        line(f"writing {output}")
         _write(program, output, read)
     if report is not None:
-        report_estimate(estimated(program, start), str(output), report, (*read, *program.inputs))
+        report_estimate(estimated(program, start), str(output), report, (*read, *program.files))
     for number, item in enumerate(weighed):
         if number:
             say("")
         show_forms(console(), item)
-    for head, text in summary(program, output, fabric is None, recorder):
-        say(f"{head:<9} {text}", error=True)
+    say_facts(summary(program, output, fabric is None, recorder), 9, error=True)
 
 
 def _write(program: Program, output: Path, read: Iterable[Path]) -> None:

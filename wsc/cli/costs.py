@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,8 +27,41 @@ _HOURS = ((1e6, "GWh"), (1e3, "MWh"), (1.0, "kWh"))
 _JOULES = ((1e9, "GJ"), (1e6, "MJ"), (1e3, "kJ"), (1.0, "J"), (1e-3, "mJ"), (1e-6, "uJ"))
 
 
-def cost_options(function: _Command) -> _Command:
-    """``--rates``, ``--carbon``, ``--price``, ``--for-tokens``: fields of ``Asking``."""
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """``--rates``, ``--carbon``, ``--price``, ``--for-tokens``; None of one that is not given."""
+
+    rates: Path | None
+    carbon: float | None
+    price: float | None
+    for_tokens: int | None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What is read for them."""
+        return () if self.rates is None else (self.rates,)
+
+    def __bool__(self) -> bool:
+        """Whether any was given."""
+        given = (self.rates, self.carbon, self.price, self.for_tokens)
+        return any(item is not None for item in given)
+
+    def read(self) -> Rates:
+        """The rates. Raises CompileError for a file that is none of these."""
+        from wsc.cost.bill import WORLD, read_rates
+
+        return read_rates(self.rates or WORLD).given(self.carbon, self.price)
+
+
+def costing(function: _Command) -> _Command:
+    """The four options; the command takes them as ``asking``."""
+
+    @functools.wraps(function)
+    def command(**options: Any) -> Any:
+        chosen = {name: options.pop(name) for name in Asking.__dataclass_fields__}
+        return function(asking=Asking(**chosen), **options)
+
+    made: Any = command
     for option in (
         click.option(
             "--for-tokens",
@@ -55,29 +89,8 @@ def cost_options(function: _Command) -> _Command:
             "mean, wsc/cost/world.toml]",
         ),
     ):
-        function = option(function)
-    return function
-
-
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """The options; None of one that was not given."""
-
-    rates: Path | None
-    carbon: float | None
-    price: float | None
-    for_tokens: int | None
-
-    def __bool__(self) -> bool:
-        """Whether any was given."""
-        given = (self.rates, self.carbon, self.price, self.for_tokens)
-        return any(item is not None for item in given)
-
-    def read(self) -> Rates:
-        """The rates. Raises CompileError for a file that is none of these."""
-        from wsc.cost.bill import WORLD, read_rates
-
-        return read_rates(self.rates or WORLD).given(self.carbon, self.price)
+        made = option(made)
+    return made
 
 
 @dataclass(frozen=True, slots=True)

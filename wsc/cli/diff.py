@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wsc.cli.common import console, general, say, say_json, working
+from wsc.cli.common import (
+    STANDARD,
+    Refusal,
+    console,
+    general,
+    say,
+    say_json,
+    standard_file,
+    working,
+)
 from wsc.cli.tables import PlainTable, print_table
 
 if TYPE_CHECKING:
@@ -39,8 +48,11 @@ def command(before: Path, after: Path, as_json: bool, every: bool) -> int:
     """
     from wsc.differences import compare, read
 
+    if before == after == STANDARD:
+        raise Refusal("-: standard input is one of the two, not both")
+    paths = [standard_file("standard input") if p == STANDARD else p for p in (before, after)]
     with working("comparing"):
-        sides = read(before), read(after)
+        sides = read(paths[0]), read(paths[1])
         found = compare(*sides)
     if as_json:
         say_json(as_object(found, sides))

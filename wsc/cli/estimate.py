@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from wsc.cli.common import (
     Refusal,
     console,
+    following,
     general,
     given_program,
     is_model,
@@ -22,15 +23,14 @@ from wsc.cli.common import (
     noted,
     read_arrays,
     read_dims,
-    require_training,
+    say_facts,
     say_json,
     set_option,
-    shared_out,
-    training_options,
     verbose,
     working,
 )
-from wsc.cli.costs import Asking, StepCosts, cost_options, step_costs
+from wsc.cli.completion import Given
+from wsc.cli.costs import Asking, StepCosts, costing, step_costs
 from wsc.cli.holding import Holding, holding
 from wsc.cli.names import (
     FABRIC,
@@ -46,6 +46,7 @@ from wsc.cli.names import (
 from wsc.cli.outputs import ReportFile, given_files, require_outputs
 from wsc.cli.run import MOST_ROWS, fabric_name, short_time, utilization
 from wsc.cli.tables import PlainTable, print_table
+from wsc.cli.training import Training, require_training, training
 from wsc.isa.shown import named
 
 if TYPE_CHECKING:
@@ -105,10 +106,10 @@ report_option = click.option(
 
 
 @click.command("estimate")
-@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx|NAME|PROGRAM.wsa")
+@click.argument("model", type=Given(), metavar="MODEL.onnx|NAME|PROGRAM.wsa")
 @model_options
 @click.option("--train", is_flag=True, help="Predict a training step of the model.")
-@training_options
+@training
 @click.option(
     "--wafers",
     type=click.IntRange(1),
@@ -117,7 +118,7 @@ report_option = click.option(
     metavar="N",
     help="Wafers that share out the runs of a training step (--accumulate, a multiple of N).",
 )
-@cost_options
+@costing
 @set_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @report_option
@@ -133,18 +134,9 @@ def command(
     precision: str,
     settings: tuple[str, ...],
     train: bool,
-    loss: str,
-    optimizer: str,
-    groups: tuple[str, ...],
-    trainable: tuple[str, ...],
-    clip: float,
-    accumulate: int | str,
-    recompute: str,
+    training: Training,
     wafers: int,
-    rates: Path | None,
-    carbon: float | None,
-    price: float | None,
-    for_tokens: int | None,
+    asking: Asking,
     as_json: bool,
     report: Path | None,
     every: bool,
@@ -159,34 +151,26 @@ def command(
     """
     start = time.perf_counter()
     require_training(train)
-    if isinstance(accumulate, int):
-        _require_shares(wafers, accumulate)
+    if isinstance(training.accumulate, int):
+        _require_shares(wafers, training.accumulate)
     # A training step has a batch, too, whatever it is compiled from.
     own = replace(sizes, batch=None) if _file(train, model) else sizes
     named = chosen_model(model, own, holding.steps)
     _require_model(named, train, holding)
-    read = (*source_files(named), *given_files(bind), *([rates] if rates else []))
+    read = (*source_files(named), *given_files(bind), *asking.files)
     require_outputs([] if report is None else [report], None, read)
     tokens = named.tokens if isinstance(named, Named) else None
     if train:
-        options = {
-            "loss": loss,
-            "optimizer": optimizer,
-            "groups": groups,
-            "trainable": trainable,
-            "clip": clip,
-            "recompute": recompute,
-        }
 
         def compiled_in(runs: int, batch: int | None) -> Program:
             chosen = named
             if isinstance(named, Named) and batch != sizes.batch:
                 chosen = chosen_model(model, replace(sizes, batch=batch))
-            shared = options | {"over": runs, "batch": batch}
+            shared = training.options() | {"over": runs, "batch": batch}
             return _step(chosen, fabric, dims, bind, precision, settings, shared)
 
-        program, runs = shared_out(accumulate, sizes.batch, wafers, compiled_in)
-        if tokens is not None and not isinstance(accumulate, int):
+        program, runs = training.shared_out(sizes.batch, wafers, compiled_in)
+        if tokens is not None and not isinstance(training.accumulate, int):
             tokens //= runs
     elif isinstance(named, Named):
         _refuse_sizes(model, dims, bind)
@@ -195,8 +179,7 @@ def command(
         program = _given(model, fabric, dims, bind, precision, settings, holding)
     estimate = estimated(program, start, tokens)
     if train:
-        asked = Asking(rates, carbon, price, for_tokens)
-        step = step_costs(program, estimate.prediction, asked, wafers, tokens)
+        step = step_costs(program, estimate.prediction, asking, wafers, tokens)
         estimate = replace(estimate, step=step)
     notes = program.notes if train or holding.given() else ()
     if report is not None:
@@ -254,9 +237,10 @@ def _step(
         precision = precision if chosen is ParameterSource.COMMANDLINE else "f16"
     elif not is_model(model) or bind:
         raise Refusal("--train is for a model, and takes no --bind")
-    with noted(), working("compiling"):
+    with noted(), working("compiling") as line:
         return compile_step(
             **model_of(model),
+            observe=following(line),
             fabric=fabric,
             dims=read_dims(dims),
             precision=precision,
@@ -410,8 +394,7 @@ def show(estimate: Estimate, every: bool, notes: Sequence[str] = ()) -> None:
     if verbose():
         energy = ", ".join(f"{key} {value * 1e-6:,.3f}" for key, value in prediction.energy.items())
         facts.append(("energy, uJ", energy))
-    for head, text in facts:
-        screen.print(f"{head:<13} {text}")
+    say_facts(facts)
     screen.print()
     if estimate.tokens is not None:
         show_parts(estimate)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wsc.cli.common import console, general, say_json
+from wsc.cli.completion import Word
+from wsc.cli.completion import fabrics as known_fabrics
 from wsc.cli.tables import PlainTable, print_table
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ GRADES = (
 
 
 @click.command("fabrics")
-@click.argument("name", required=False, metavar="[NAME|WxH|FILE.toml]")
+@click.argument("name", type=Word(known_fabrics), required=False, metavar="[NAME|WxH|FILE.toml]")
 @click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
 @general
 def command(name: str | None, as_json: bool) -> None:
@@ -67,6 +69,7 @@ def show_all(fabrics: list[Fabric]) -> None:
         "P/S/D/A/M",
         "title",
         right=("clock", "SRAM a tile", "colors", "I/O a cycle"),
+        leaving=("title", "colors"),
     )
     for fabric in fabrics:
         grades = [item.grade.value for item in fabric.evidence]

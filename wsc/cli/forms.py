@@ -38,8 +38,8 @@ def show_forms(screen: Console, weighed: Weighed) -> None:
     """The node, and a row for each form."""
     head = named(weighed.nodes)
     head += f", asked for: {weighed.wish}" if weighed.wish else ""
-    screen.print(escaped(head), soft_wrap=True)
-    screen.print(escaped(weighed.text), soft_wrap=True)
+    screen.print(escaped(head))
+    screen.print(escaped(weighed.text))
     numbers = ("cycles", "compute", "link", "edge", "moving", "bytes")
     table = PlainTable(
         "form", *numbers, "why", right=numbers, leaving=("edge", "link", "compute", "moving")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from wsc.cli.common import Refusal, console, coordinates, general, load_program
+from wsc.cli.completion import Given, Word, nodes, procedures
 from wsc.cli.maps import map_option, show_sram
 from wsc.cli.names import (
     FABRIC,
@@ -37,10 +38,20 @@ FEW = 3  # nodes named beside a line; more of them are counted
 
 
 @click.command("inspect")
-@click.argument("program", type=click.Path(path_type=Path), metavar="PROGRAM.wsa|NAME")
+@click.argument("program", type=Given(models=False), metavar="PROGRAM.wsa|NAME")
 @click.option("--tile", metavar="X,Y", help="What this tile holds, routes and is called with.")
-@click.option("--kernel", metavar="NAME", help="A procedure, its call sites and their nodes.")
-@click.option("--node", metavar="ONNX_NODE", help="The lines, tiles and streams of an ONNX node.")
+@click.option(
+    "--kernel",
+    type=Word(procedures),
+    metavar="NAME",
+    help="A procedure, its call sites and their nodes.",
+)
+@click.option(
+    "--node",
+    type=Word(nodes),
+    metavar="ONNX_NODE",
+    help="The lines, tiles and streams of an ONNX node.",
+)
 @map_option
 @click.option("--sram", is_flag=True, help="SRAM by procedure and by tensor.")
 @click.option("--streams", is_flag=True, help="The edge's schedule, with bytes and cycles.")

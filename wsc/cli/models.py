@@ -41,7 +41,8 @@ def command(as_json: bool) -> None:
         return
     screen = console()
     numbers = ("parameters", "layers", "hidden", "heads", "ffn", "vocabulary")
-    table = PlainTable("name", *numbers, "source", right=numbers, cut="source")
+    leaving = ("source", "vocabulary", "ffn")
+    table = PlainTable("name", *numbers, "source", right=numbers, leaving=leaving)
     for shape in SHAPES.values():
         heads = str(shape.heads)
         if shape.kv_heads != shape.heads:

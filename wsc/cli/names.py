@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from wsc.cli.common import STANDARD, Refusal, noted, working
+from wsc.cli.common import STANDARD, Refusal, following, noted, working
+from wsc.cli.completion import Word, fabrics
 
 if TYPE_CHECKING:
     import onnx
@@ -157,6 +158,7 @@ def target_options(function: _Command) -> _Command:
     )(function)
     return click.option(
         "--fabric",
+        type=Word(fabrics),
         metavar="NAME|WxH|FILE.toml",
         help="Of a model by name: what it is compiled for.",
     )(made)
@@ -183,9 +185,10 @@ def compiled(
     from wsc.api import compile as compile_model
     from wsc.isa.machine import read_settings
 
-    with noted(), working("compiling"):
+    with noted(), working("compiling") as line:
         return compile_model(
             **model_of(named),
+            observe=following(line),
             fabric=fabric,
             precision=precision or "f32",
             settings=dict(read_settings(settings)),

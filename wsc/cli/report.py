@@ -13,6 +13,7 @@ import click
 
 from wsc.cli.asked import Asked, runnable
 from wsc.cli.common import LARGEST, Refusal, general, say, working
+from wsc.cli.completion import Word, engines
 from wsc.cli.execute import execute
 from wsc.cli.outputs import ReportFile, require_outputs
 from wsc.cli.run import VALUES, engine_name, fabric_name, prediction_of, rows_of, short_time
@@ -53,7 +54,10 @@ class Cycles(click.ParamType):
     help="Where the report goes; the ending says its format. [default: a page, PROGRAM.html]",
 )
 @click.option(
-    "--engine", metavar="NAME", help="Another engine than the default one: time, or reference."
+    "--engine",
+    type=Word(engines),
+    metavar="NAME",
+    help="Another engine than the default one: time, or reference.",
 )
 @click.option(
     "--replay",

@@ -17,6 +17,7 @@ from wsc.cli.against import (
     dump_file,
     dumps_of,
     show_followed,
+    told_of,
     write_dump,
 )
 from wsc.cli.asked import (
@@ -29,6 +30,7 @@ from wsc.cli.asked import (
 )
 from wsc.cli.common import (
     LARGEST,
+    STANDARD,
     Memory,
     Refusal,
     bind_option,
@@ -37,12 +39,14 @@ from wsc.cli.common import (
     given_program,
     is_model,
     read_arrays,
+    say_facts,
     say_json,
     set_option,
     told,
     verbose,
     working,
 )
+from wsc.cli.completion import Word, engines, nodes
 from wsc.cli.execute import execute, trace_request, write_trace
 from wsc.cli.holding import Holding, holding
 from wsc.cli.maps import map_option, show_maps
@@ -74,6 +78,7 @@ if TYPE_CHECKING:
     from wsc.comparison.compare import Comparison, Reference
     from wsc.cost.predict import Prediction
     from wsc.runtime.api import RunResult
+    from wsc.runtime.runs import Dump
     from wsc.views.report import KernelRow
 
 VALUES = "values"  # the engine without a clock
@@ -102,7 +107,7 @@ class Finished:
     trace: Path | None
     stopped: str  # why it did not end, or empty
     followed: Followed | None = None  # nodes against ONNX Runtime
-    dumped: Sequence[Path] = ()  # files with the SRAM of tiles
+    dumped: Sequence[tuple[Dump, Path]] = ()  # the SRAM of tiles, and its files
 
 
 @click.command("run")
@@ -135,6 +140,7 @@ class Finished:
 )
 @click.option(
     "--engine",
+    type=Word(engines),
     metavar="NAME",
     help="values (no clock), time (cycles alone, without inputs and weights) or reference (both at "
     "once, cycle by cycle). [default: values, then time]",
@@ -186,7 +192,12 @@ class Finished:
     metavar="N",
     help="How many cycles to record. [default: all]",
 )
-@click.option("--trace-node", metavar="ONNX_NODE", help="Record what tiles do for this node alone.")
+@click.option(
+    "--trace-node",
+    type=Word(nodes),
+    metavar="ONNX_NODE",
+    help="Record what tiles do for this node alone.",
+)
 @click.option(
     "--trace-arrows",
     is_flag=True,
@@ -283,6 +294,10 @@ def command(
             "--bind only serves --compare and --against; what a program was compiled with stays "
             "in it"
         )
+    if output == STANDARD:
+        raise Refusal("-o -: outputs are files in a folder: name one")
+    if trace == STANDARD:
+        raise Refusal("--trace -: standard output has what is said of the run: name a file")
     if maps and as_json:
         raise Refusal("--map is for people; with --json the same numbers are under tiles")
     recorded = {
@@ -301,7 +316,7 @@ def command(
     )
     compare, against = _models((compare, against), sizes, holding.steps)
     models = (*_model_files(compare), *_model_files(against))
-    read = (program, *loaded.inputs, *given_files((*inputs, *bind)), *models)
+    read = (program, *loaded.files, *given_files((*inputs, *bind)), *models)
     paths = {} if output is None else array_paths(output, _names(loaded, "output"))
     dumps = dumps_of(loaded, dump_sram)
     dump_paths = [dump_file(dump, output or Path()) for dump in dumps]
@@ -399,7 +414,7 @@ def command(
         traced,
         stopped,
         followed,
-        dump_paths if not stopped else (),
+        [] if stopped else list(zip(dumps, dump_paths, strict=True)),
     )
     if as_json:
         say_json(as_object(finished))
@@ -632,7 +647,7 @@ def as_object(finished: Finished) -> dict[str, Any]:
     if finished.trace is not None and result.trace is not None:
         made["trace"] = {"file": str(finished.trace), "left_out": result.trace.left_out or None}
     if finished.dumped:
-        made["sram"] = [str(path) for path in finished.dumped]
+        made["sram"] = [str(path) for _, path in finished.dumped]
     if finished.followed is not None:
         made["against"] = finished.followed.as_dict()
     if finished.compared is not None:
@@ -709,7 +724,7 @@ def show(finished: Finished, every: bool) -> None:
         facts.append(("trace", f"{finished.trace}: open it at https://ui.perfetto.dev"))
         if result.trace.left_out:
             facts.append(("", result.trace.left_out))
-    facts += [("SRAM", str(path)) for path in finished.dumped]
+    facts += [("SRAM", told_of(dump, path, result.cycles)) for dump, path in finished.dumped]
     if finished.drawn:
         facts.append(("drawn", f"{', '.join(finished.drawn)} from seed {finished.seed}"))
     if verbose():
@@ -717,8 +732,7 @@ def show(finished: Finished, every: bool) -> None:
         facts.append(("executed", instructions))
         energy = ", ".join(f"{name} {value * 1e-6:,.3f}" for name, value in counters.energy.items())
         facts.append(("energy, uJ", energy))
-    for head, text in facts:
-        screen.print(f"{head:<13} {text}")
+    say_facts(facts)
     screen.print()
     show_kernels(finished, every)
     if finished.compared is not None:

@@ -12,6 +12,7 @@ import click
 
 from wsc.cli.common import (
     LARGEST,
+    STANDARD,
     Memory,
     Refusal,
     console,
@@ -20,6 +21,9 @@ from wsc.cli.common import (
     say,
     say_json,
 )
+from wsc.cli.completion import Given, Word, numbers
+from wsc.cli.completion import engines as known_engines
+from wsc.cli.completion import fabrics as known_fabrics
 from wsc.cli.names import Sizes, is_name, named_model, sized
 from wsc.cli.outputs import require_outputs
 from wsc.cli.tables import PlainTable, print_table
@@ -44,17 +48,25 @@ SHOWN = {  # what was measured, for people, and its heading
     "models",
     nargs=-1,
     required=True,
-    type=click.Path(path_type=Path),
+    type=Given(),
     metavar="MODEL.onnx|NAME|PROGRAM.wsa...",
 )
 @click.option(
     "--set",
     "settings",
+    type=Word(numbers),
     multiple=True,
     metavar="KEY=VALUE,...",
     help="Values of a number of the fabric, as in router.buffer_depth=2,4,8. May be repeated.",
 )
-@click.option("--fabric", "fabrics", multiple=True, metavar="FABRIC,...", help="As in 8x8,tiny.")
+@click.option(
+    "--fabric",
+    "fabrics",
+    type=Word(known_fabrics, listed=True),
+    multiple=True,
+    metavar="FABRIC,...",
+    help="As in 8x8,tiny.",
+)
 @click.option(
     "-p",
     "--precision",
@@ -66,6 +78,7 @@ SHOWN = {  # what was measured, for people, and its heading
 @click.option(
     "--engine",
     "engines",
+    type=Word(known_engines, listed=True),
     multiple=True,
     metavar="NAME,...",
     help="Engines; estimate asks the cost model, and executes nothing.",
@@ -147,6 +160,8 @@ def command(
         raise Refusal("--x and --y only serve --plot FILE.svg")
     if workers is not None and cluster is not None:
         raise Refusal("--workers are processes here; a cluster has its own")
+    if STANDARD in models:
+        raise Refusal("-: the points of a sweep are run by other processes: name a file")
     found, read = _models(models, sizes)
     axes = Axes(
         found,

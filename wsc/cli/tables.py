@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 GAP = 3  # columns of a screen between two columns of a table
+LONGEST_WORD = 32  # characters of a word that keep a column as wide
 SHORTEST = 16  # characters that are left of a name, however narrow the screen is
 
 
@@ -71,8 +72,18 @@ class PlainTable:
         from rich.table import Table
 
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
-        for heading in self.headings:
-            table.add_column(heading, justify="right" if heading in self.right else "left")
+        for place, heading in enumerate(self.headings):
+            # Numbers stay in one line, and texts go on in another one between words.
+            number = heading in self.right
+            cells = [heading, *(row[place] for row in self.rows)]
+            words = cells if number else [word for cell in cells for word in cell.split()]
+            table.add_column(
+                heading,
+                justify="right" if number else "left",
+                no_wrap=number,
+                overflow="fold",
+                min_width=min(max(map(len, words), default=0), LONGEST_WORD),
+            )
         for row in self.rows:
             table.add_row(*row)
         return table

@@ -18,15 +18,16 @@ from wsc.cli.common import (
     general,
     noted,
     read_dims,
-    say,
+    say_facts,
     say_json,
-    training_options,
     working,
 )
-from wsc.cli.costs import Asking, StepCosts, bill_dict, cost_options, step_costs
+from wsc.cli.completion import Word, fabrics
+from wsc.cli.costs import Asking, StepCosts, bill_dict, costing, step_costs
 from wsc.cli.estimate import Estimate, estimated, report_estimate, report_option
 from wsc.cli.names import require_file
 from wsc.cli.outputs import require_outputs
+from wsc.cli.training import Training, training
 from wsc.isa.files import read_text, refusal
 from wsc.store.files import appearing, write_text
 
@@ -162,7 +163,7 @@ def earlier_rows(path: Path | None, steps: int) -> list[str]:
     metavar="OUT.onnx",
     help="Write the trained model as ONNX, too.",
 )
-@training_options
+@training
 @click.option(
     "--schedule",
     type=click.Path(path_type=Path),
@@ -223,6 +224,7 @@ def earlier_rows(path: Path | None, steps: int) -> list[str]:
 )
 @click.option(
     "--fabric",
+    type=Word(fabrics),
     metavar="NAME|WxH|FILE.toml",
     help="As for wsc compile. Without it a small square is chosen for the model.",
 )
@@ -233,7 +235,7 @@ def earlier_rows(path: Path | None, steps: int) -> list[str]:
     show_default=True,
     help="values has no clock; the others count cycles.",
 )
-@cost_options
+@costing
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @report_option
 @general
@@ -244,13 +246,7 @@ def command(
     batch: int,
     output: Path | None,
     onnx: Path | None,
-    loss: str,
-    optimizer: str,
-    groups: tuple[str, ...],
-    trainable: tuple[str, ...],
-    clip: float,
-    accumulate: int | str,
-    recompute: str,
+    training: Training,
     schedule: Path | None,
     shuffle: int | None,
     log: Path | None,
@@ -262,10 +258,7 @@ def command(
     cluster: str,
     fabric: str | None,
     engine: str,
-    rates: Path | None,
-    carbon: float | None,
-    price: float | None,
-    for_tokens: int | None,
+    asking: Asking,
     as_json: bool,
     report: Path | None,
 ) -> None:
@@ -278,12 +271,12 @@ def command(
         raise Refusal("-: standard output takes no checkpoint, model or log: name a file")
     require_file(model)
     read = [model, data, *([Path(fabric)] if fabric else [])]
-    read += [path for path in (schedule, rates) if path is not None]
+    read += [path for path in (schedule, *asking.files) if path is not None]
     written = [output, *(path for path in (onnx, log, report) if path is not None)]
     require_outputs(written, None, read)
-    if isinstance(accumulate, int) and batch % accumulate:
-        raise Refusal(f"--batch {batch} cannot be shared out to --accumulate {accumulate} runs")
-    asked = Asking(rates, carbon, price, for_tokens)
+    runs = training.accumulate
+    if isinstance(runs, int) and batch % runs:
+        raise Refusal(f"--batch {batch} cannot be shared out to --accumulate {runs} runs")
     arrays = read_samples(data, batch)
     numbers = () if schedule is None else read_schedule(schedule)
     from wsc.steps.trainer import train
@@ -291,25 +284,20 @@ def command(
     with noted(), working("training") as line:
         trainer = train(
             model,
-            loss,
-            optimizer,
             fabric=fabric,
             dims=read_dims(dims),
             precision=precision,
-            trainable=trainable,
-            groups=groups,
             engine=engine,
-            clip=clip,
-            recompute=recompute,
-            over=accumulate,
+            over=runs,
             schedule=numbers,
             wafers=wafers,
             cluster=cluster,
+            **training.options(),
         )
         line("training: compiling")
         trainer.prepare(Samples(arrays, batch, None).of(0))
         # What is asked for is predicted now: what cannot be is not said after hours of training.
-        predicted, costs = _predicted(trainer, asked, wafers, report is not None or as_json)
+        predicted, costs = _predicted(trainer, asking, wafers, report is not None or as_json)
         if resume is not None:
             trainer.resume(resume)
         seed = _seed(trainer, shuffle, resume)
@@ -335,8 +323,8 @@ def command(
             _write_onnx(trainer, onnx, read)
     if report is not None and predicted is not None:
         report_estimate(predicted, f"a step of {model}", report, read)
-    for head, text in _summary(trainer, results, first, output, costs):
-        say(f"{head:<12} {text}" if costs else f"{head:<9} {text}", error=True)
+    facts = _summary(trainer, results, first, output, costs)
+    say_facts(facts, 12 if costs else 9, error=True)
     if as_json:
         say_json(_as_object(trainer, results, first, output, costs))
 

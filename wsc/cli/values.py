@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wsc.cli.common import Refusal, console, say_json, verbose, working
+from wsc.cli.common import (
+    Refusal,
+    console,
+    say_facts,
+    say_json,
+    verbose,
+    working,
+)
 from wsc.cli.execute import about_compiling
 from wsc.cli.tables import print_table
 
@@ -137,7 +144,6 @@ def _show(executed: Executed) -> None:
     if verbose():
         names = ", ".join(f"{n:,} {name}" for name, n in counters.instructions.items())
         facts.append(("instructions", names))
-    for head, text in facts:
-        screen.print(f"{head:<13} {text}")
+    say_facts(facts)
     if executed.compared is not None:
         show_comparison(executed.compared, executed.undecided)

@@ -9,6 +9,7 @@ import click
 
 from wsc.cli.asked import Asked, runnable
 from wsc.cli.common import LARGEST, Refusal, console, coordinates, general, say_json
+from wsc.cli.completion import Word, nodes
 from wsc.cli.execute import execute
 from wsc.cli.tables import PlainTable, print_table
 
@@ -20,7 +21,12 @@ MOST_WAITS, MOST_LINES, MOST_STEPS = 8, 10, 24  # rows of each table, without --
 
 @click.command("why")
 @click.option("--tile", metavar="X,Y", help="Of this tile.")
-@click.option("--node", metavar="ONNX_NODE", help="Of the statements of main for this ONNX node.")
+@click.option(
+    "--node",
+    type=Word(nodes),
+    metavar="ONNX_NODE",
+    help="Of the statements of main for this ONNX node.",
+)
 @click.option("--line", type=click.IntRange(1, LARGEST), metavar="N", help="Of this line.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @click.option("--all", "every", is_flag=True, help="Every row of every table.")

@@ -42,6 +42,8 @@ def read(path: Path) -> Side:
 
 
 def _text(path: Path) -> str:
+    if path.suffix == ".onnx":
+        raise CompileError(f"{path}: is a model: compile it, and compare the programs")
     try:
         return read_text(path, LONGEST)
     except (OSError, UnicodeDecodeError) as error:

@@ -23,7 +23,7 @@ from wsc.isa.shown import named
 from wsc.isa.table import BY_NAME, Form, Instr
 from wsc.isa.tokens import TextLine, Token, text_lines
 from wsc.isa.types import DType
-from wsc.isa.verifier import verify
+from wsc.isa.verifier import doubts, verify
 
 # What names are of. A local is a parameter, a register, or an iteration name of one line.
 COLOR, REGION, PROCEDURE = "color", "region", "procedure"
@@ -114,6 +114,14 @@ class Document:
         except AssemblyError as error:
             return program, fabric, list(error.diagnostics)
         return program, fabric, []
+
+    @cached_property
+    def doubted(self) -> list[Diagnostic]:
+        """What a program without a mistake does, and what most likely was not meant."""
+        program, fabric, found = self.checked
+        if program is None or fabric is None or found:
+            return []
+        return doubts(program, fabric, self.text)
 
     # --- names --------------------------------------------------------------------
 

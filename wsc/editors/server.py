@@ -64,15 +64,18 @@ class Server(LanguageServer):
         self._known.pop(uri, None)
 
     def publish(self, uri: str) -> None:
-        """Send what is wrong with a document."""
+        """Send what is wrong with a document, or what most likely was not meant."""
+        document = self.document(uri)
+        graded = [(item, lsp.DiagnosticSeverity.Error) for item in document.checked[2]]
+        graded += [(item, lsp.DiagnosticSeverity.Warning) for item in document.doubted]
         found = [
             lsp.Diagnostic(
                 range=_range(item.location.line or 1, item.location.column or 1, item.width),
                 message=item.message,
-                severity=lsp.DiagnosticSeverity.Error,
+                severity=severity,
                 source=NAME,
             )
-            for item in self.document(uri).checked[2]
+            for item, severity in graded
         ]
         self.text_document_publish_diagnostics(
             lsp.PublishDiagnosticsParams(uri=uri, diagnostics=found)

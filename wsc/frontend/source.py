@@ -34,6 +34,10 @@ def read_model(model: Any) -> Path | ModelProto:
         if isinstance(model, str):
             raise CompileError("a model's file is opened for bytes, as open(path, 'rb') does")
     if isinstance(model, (bytes, bytearray, memoryview)):
+        if not len(model):
+            raise CompileError(
+                "a model has bytes, and here are none: a file that was read before is at its end"
+            )
         try:
             return onnx.load_from_string(bytes(model))
         except DecodeError:

@@ -21,7 +21,7 @@ import onnx_ir as ir
 
 from wsc.errors import CompileError, shortened
 from wsc.ir.graph import Drawing, Member, Source
-from wsc.isa.drawing import draw, drawing_key
+from wsc.isa.drawing import draw_weight
 from wsc.isa.files import refusal
 from wsc.isa.program import Drawn
 from wsc.isa.shown import Facts, Shown
@@ -90,8 +90,7 @@ def _tensor(source: Source, shape: tuple[int, ...]) -> ir.TensorProtocol:
 def read(source: Source, count: int) -> np.ndarray:
     """The elements of a source, flat, in single precision."""
     if isinstance(source, Drawing):
-        how = source.how
-        return draw(drawing_key(how.seed, source.key), how.first, count, how.mean, how.deviation)
+        return draw_weight(source.key, source.how, count)
     assert isinstance(source, Member)
     with _opened(source.path) as file:
         return np.asarray(file.get_tensor(source.key)).reshape(-1).astype(np.float32)

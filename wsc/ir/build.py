@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Hashable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -44,7 +45,10 @@ from wsc.ir.graph import (
 )
 from wsc.ir.ranges import Interval, of_constant, of_input, of_node
 from wsc.ir.terms import F16_MAX, Body, Term, literal, trace
+from wsc.isa.program import Drawn
 from wsc.isa.types import DType
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,7 @@ class GraphBuilder:
         self._taken: set[str] = set()
         self._casts: dict[tuple[Value, DType], Value] = {}
         self._pooled: dict[tuple[str, DType, tuple[int, ...], bytes], Value] = {}
+        self._made_once: dict[Hashable, Any] = {}
         self._turned: dict[str, tuple[Value, tuple[int, ...]]] = {}
         self._placed: dict[tuple[str, tuple[MoveStep, ...]], Value] = {}  # constants, moved
         self._broadcast: dict[Value, tuple[Value, list[MoveStep]]] = {}
@@ -240,6 +245,12 @@ class GraphBuilder:
             type_ = Type(dtype, tuple(int(n) for n in data.shape))
             self._pooled[key] = self.lazy_constant(name, type_, lambda: data)
         return self._pooled[key]
+
+    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """What ``make`` gives, made the first time that a key is asked for: layers are alike."""
+        if key not in self._made_once:
+            self._made_once[key] = make()
+        return self._made_once[key]
 
     def is_constant(self, value: Value) -> bool:
         """Whether the value is a constant."""
@@ -678,24 +689,90 @@ def _plain(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _moved_source(constant: Constant, steps: list[MoveStep], type_: Type) -> Source | None:
-    """Where the elements of a moved constant are, if they are the same or follow each other."""
+    """Where the elements of a moved constant are, if they are the same or follow each other.
+
+    Those that are drawn may be in another order, too.
+    """
     source, shape = constant.source, constant.type.shape
-    first = 0
-    for step in steps:
-        if isinstance(step, Slice) and shape and step.sizes[1:] == shape[1:]:
-            if step.steps[0] != 1 or not isinstance(source, Drawing):
-                return None
-            first += step.starts[0] * math.prod(shape[1:])
-            shape = step.sizes
-        elif isinstance(step, Reshape):
-            shape = step.shape
-        else:
-            return None
-    if isinstance(source, Member) and _plain(constant.type.shape) != _plain(type_.shape):
+    if isinstance(source, Drawing):
+        return _moved_drawing(source, shape, steps)
+    if not all(isinstance(step, Reshape) for step in steps):
+        return None
+    if isinstance(source, Member) and _plain(shape) != _plain(type_.shape):
         return None  # a checkpoint knows the shapes of its tensors
-    if isinstance(source, Drawing) and first:
-        return Drawing(source.key, replace(source.how, first=source.how.first + first))
     return source
+
+
+def _moved_drawing(
+    source: Drawing, shape: tuple[int, ...], steps: list[MoveStep]
+) -> Drawing | None:
+    """The drawing that gives the elements of another one, moved; None if there is none."""
+    how = source.how
+    for step in steps:
+        match step:
+            case Reshape(target):
+                shape = target
+            case Slice(starts, sizes, jumps):
+                if how.order or not shape or sizes[1:] != shape[1:] or jumps[0] != 1:
+                    return None
+                how = replace(how, first=how.first + starts[0] * math.prod(shape[1:]))
+                shape = sizes
+            case Transpose(perm):
+                turned = _turned_drawing(how, shape, perm)
+                if turned is None:
+                    return None
+                how = turned
+                shape = tuple(shape[axis] for axis in perm)
+            case _:
+                return None
+    return Drawing(source.key, how)
+
+
+def _turned_drawing(how: Drawn, shape: tuple[int, ...], perm: tuple[int, ...]) -> Drawn | None:
+    """A drawing in another order of the dimensions of ``shape``, which its elements have now.
+
+    These dimensions, and those in which it is drawn, are cut into parts that both are made of. None
+    if there are no such parts: 2 x 3 is no 3 x 2.
+    """
+    drawn, order = how.shape or shape, how.order or tuple(range(len(shape)))
+    parts = _common_parts([drawn[axis] for axis in order], shape)
+    if parts is None:
+        return None
+    inner, outer = parts
+    # Number the parts in the order in which they are drawn, which is that of the axes of ``drawn``.
+    place = {axis: number for number, axis in enumerate(order)}
+    flat = [size for axis in range(len(drawn)) for size in inner[place[axis]]]
+    first = [sum(len(inner[place[before]]) for before in range(axis)) for axis in range(len(drawn))]
+    now = [first[axis] + k for axis in order for k in range(len(inner[place[axis]]))]
+    # Of each dimension of ``shape`` the parts that it has, in the order of now.
+    ends = [sum(len(sizes) for sizes in outer[: axis + 1]) for axis in range(len(shape))]
+    groups = [now[end - len(outer[axis]) : end] for axis, end in enumerate(ends)]
+    turned = [part for axis in perm for part in groups[axis]]
+    if turned == list(range(len(flat))):
+        return replace(how, shape=(), order=())
+    return replace(how, shape=tuple(flat), order=tuple(turned))
+
+
+def _common_parts(
+    one: Sequence[int], other: Sequence[int]
+) -> tuple[list[list[int]], list[list[int]]] | None:
+    """Each dimension of two shapes as a product of parts; in their order the parts are the same."""
+    found: tuple[list[list[int]], list[list[int]]] = ([[] for _ in one], [[] for _ in other])
+    left = [list(one), list(other)]
+    places = [0, 0]
+    while True:
+        for side, sizes in enumerate(left):
+            while places[side] < len(sizes) and sizes[places[side]] == 1:
+                places[side] += 1
+        if places[0] == len(one) or places[1] == len(other):
+            return found
+        a, b = left[0][places[0]], left[1][places[1]]
+        part = min(a, b)
+        if max(a, b) % part:
+            return None
+        for side in (0, 1):
+            found[side][places[side]].append(part)
+            left[side][places[side]] //= part
 
 
 def _is_identity(step: MoveStep, shape: tuple[int, ...]) -> bool:

@@ -126,6 +126,8 @@ def show_tensor(tensor: EdgeTensor) -> str:
         drawn = tensor.drawn
         text += f" drawn {drawn.seed} mean {drawn.mean!r} deviation {drawn.deviation!r}"
         text += f" from {drawn.first}"
+        shape, order = (_listed([*map(str, item)]) for item in (drawn.shape, drawn.order))
+        text += f" as {shape} by {order}" if drawn.order else ""
     text += f" cut {tensor.cut.axis} by {_word(tensor.cut.length)}" if tensor.cut else ""
     return text + (f" high {_word(tensor.high)}" if tensor.high else "")
 
@@ -417,8 +419,18 @@ class _Parts(Transformer[Token, Any]):
             high or "",
         )
 
-    def drawn(self, seed: int, mean: Lit, deviation: Lit, first: int) -> Drawn:
-        return Drawn(seed, float(mean.value), float(deviation.value), first)
+    def drawn(
+        self,
+        seed: int,
+        mean: Lit,
+        deviation: Lit,
+        first: int,
+        shape: tuple[int, ...] | None,
+        order: tuple[int, ...] | None,
+    ) -> Drawn:
+        return Drawn(
+            seed, float(mean.value), float(deviation.value), first, shape or (), order or ()
+        )
 
     def buffer(
         self, name: str, dtype: Token, size: int, at: int | None, nodes: tuple[str, ...]

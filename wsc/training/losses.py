@@ -167,3 +167,5 @@ _BUILDERS: dict[str, Callable[[GraphBuilder, Loss, Value, str], Value]] = {
     "mse": _mse,
     "output": _output,
 }
+LOSSES = tuple(_BUILDERS)
+"""The losses by name."""
