@@ -31,6 +31,7 @@ from wsc.cli.common import (
 )
 from wsc.cli.completion import Given
 from wsc.cli.costs import Asking, StepCosts, costing, step_costs
+from wsc.cli.finished import MOST_ROWS, fabric_name, short_time, utilization
 from wsc.cli.holding import Holding, holding
 from wsc.cli.names import (
     FABRIC,
@@ -44,7 +45,6 @@ from wsc.cli.names import (
     source_files,
 )
 from wsc.cli.outputs import ReportFile, given_files, require_outputs
-from wsc.cli.run import MOST_ROWS, fabric_name, short_time, utilization
 from wsc.cli.tables import PlainTable, print_table
 from wsc.cli.training import Training, require_training, training
 from wsc.isa.shown import named
