@@ -473,6 +473,7 @@ def compile(  # noqa: A001 - the name of the command
     carry: Mapping[str, str] | None = None,
     resume: str | PathLike[str] | None = None,
     forms: Mapping[str, str] | None = None,
+    whole: bool = False,
 ) -> Program:
     """Compile an ONNX file, or a model in memory: the bytes of a file, or an object of ONNX's.
 
@@ -498,7 +499,9 @@ def compile(  # noqa: A001 - the name of the command
     resume: a dump of one of the passes, a file of ``wsc compile --dump-ir``:
     compiling goes on from what it holds. Model and options are those that the dump was made with.
     forms: what is asked of the forms of nodes, by their names, as in
-    ``{"conv1": "x=c y=y0 chunk=3"}``; ``Program.explain`` tells which there are.
+    ``{"conv1": "x=c y=y0 chunk=3"}``; ``Program.explain`` tells which there are. whole: all layers
+    of a deep network go through every pass, so that ``observe`` sees them; else a few of those that
+    differ in their weights alone stand for all. The program is the same.
 
     Raises:
         CompileError: the model cannot be read or lowered, or does not fit; the dump is none of
@@ -544,6 +547,7 @@ def compile(  # noqa: A001 - the name of the command
             dump,
             wishes,
             None if plain else residence,
+            whole,
         )
 
     if hold != "auto":
@@ -649,15 +653,18 @@ def _lowered(
     dump: Dump | None,
     wishes: tuple[Wish, ...],
     residence: Residence | None = None,
+    whole: bool = False,
 ) -> Compiled:
     """The program of a graph; without a fabric, on a square that is chosen for it."""
     if fabric is None and dump is not None and dump.size is not None:
         fabric = _changed(find_fabric(DEFAULT), settings).sized(*dump.size)
     if fabric is None:
         return _smallest(
-            graph, precision, name, observe, same_order, settings, dump, wishes, residence
+            graph, precision, name, observe, same_order, settings, dump, wishes, residence, whole
         )
-    return run_passes(graph, fabric, precision, name, observe, same_order, residence, dump, wishes)
+    return run_passes(
+        graph, fabric, precision, name, observe, same_order, residence, dump, wishes, whole
+    )
 
 
 def _source(model: Any) -> tuple[Path | ModelProto, str]:
@@ -750,6 +757,7 @@ def _smallest(
     dump: Dump | None,
     wishes: tuple[Wish, ...],
     residence: Residence | None,
+    whole: bool,
 ) -> Compiled:
     """The smallest square on which the model fits and no tile has too much to do."""
     from wsc.cost import multiply_accumulates
@@ -763,7 +771,7 @@ def _smallest(
         fabric = _changed(find_fabric(f"{width}x{height}"), settings)
         try:
             return run_passes(
-                graph, fabric, precision, name, observe, same_order, residence, dump, wishes
+                graph, fabric, precision, name, observe, same_order, residence, dump, wishes, whole
             )
         except UnknownForm:
             raise

@@ -12,6 +12,7 @@ import numpy as np
 
 from wsc.cost.model import multiply_accumulates
 from wsc.errors import CompileError, DoesNotFit, shortened
+from wsc.ir.cut import Cut, NotAlike
 from wsc.ir.forms import Noted, Wish
 from wsc.ir.graph import Constant, Graph
 from wsc.ir.tasks import Placed
@@ -23,9 +24,11 @@ from wsc.isa.types import DType
 from wsc.kernels.library import long_lines
 from wsc.passes.between import Between
 from wsc.passes.blocks import Blocks
+from wsc.passes.depth import shorten
 from wsc.passes.dump import IMPORT, Dump
 from wsc.passes.emit import Emit
 from wsc.passes.fit import code_too_long
+from wsc.passes.heads import Heads
 from wsc.passes.layers import find_layers
 from wsc.passes.memory import Allocate, check_room_for_code
 from wsc.passes.place import Place
@@ -64,12 +67,14 @@ def passes(
     work: int | None = None,
     residence: Residence | None = None,
     wishes: tuple[Wish, ...] = (),
+    cut: Cut | None = None,
 ) -> tuple[Pass[Any, Any], ...]:
     """The passes, in order, each with its reason for standing there.
 
     alike: whether layers that repeat are laid out alike. work: multiply-accumulates of the
     network, for its reports. residence: what stays on the fabric from step to step.
-    wishes: what is asked of the forms of nodes.
+    wishes: what is asked of the forms of nodes. cut: layers that the graph is without, and the
+    program has.
     """
     resident = residence is not None and residence.weights
     handed = residence.carried if residence is not None and resident else ()
@@ -77,10 +82,13 @@ def passes(
     return (
         Simplify(),  # first: fewer, larger nodes, so that layouts are chosen for what remains
         Tokens(fabric),  # batch and sequence as one, before layouts of attention are looked for
+        Heads(
+            fabric
+        ),  # what no layout can hold as a whole, if that is quicker some heads at a time
         Blocks(fabric),  # what no layout can hold as a whole, before layouts are chosen
         Between(),  # what rotates queries and keys, once it is known how attention wants them
         # Layouts before addresses: sizes in each tile follow from layouts.
-        Place(fabric, same_order, alike, resident, carried, wishes),
+        Place(fabric, same_order, alike, resident, carried, wishes, cut),
         # What is done once before addresses: it is there all the time.
         *([] if residence is None else [TakeSteps(residence)]),
         Allocate(fabric),  # addresses before kernels: instructions name them
@@ -100,12 +108,14 @@ def run_passes(
     residence: Residence | None = None,
     dump: Dump | None = None,
     wishes: tuple[Wish, ...] = (),
+    whole: bool = False,
 ) -> Compiled:
     """Lower a graph to a verified program.
 
     same_order, residence: see ``wsc.compile``. dump: what a pass gave for this graph, where to go
     on from; the passes up to that one are left out. wishes: what is asked of the forms of nodes,
-    the last one first.
+    the last one first. whole: all layers of a deep network go through every pass, as they do where
+    nodes are asked for; else a few of them stand for all, if the program is the same.
 
     observe: called with each pass's name and result, ``import`` first.
 
@@ -125,6 +135,13 @@ def run_passes(
         dump=dump,
         wishes=wishes,
     )
+    if not (whole or wishes or dump is not None or residence is not None):
+        short = shorten(Simplify().apply(graph))
+        try:
+            if short is not None:
+                return lowered(alike=True, short=short)
+        except (NotAlike, DoesNotFit):
+            pass  # all layers tell more
     try:
         return lowered(alike=True)
     except DoesNotFit as error:
@@ -149,6 +166,7 @@ def _run(
     dump: Dump | None,
     wishes: tuple[Wish, ...],
     alike: bool,
+    short: tuple[Graph, Cut] | None = None,
 ) -> Compiled:
     from wsc.isa.verifier import verify
 
@@ -156,7 +174,10 @@ def _run(
     if observe is not None:
         observe(IMPORT, stage)
     work = multiply_accumulates(graph)
-    steps = passes(fabric, precision, model, same_order, alike, work, residence, wishes)
+    cut = None
+    if short is not None:
+        stage, cut = short
+    steps = passes(fabric, precision, model, same_order, alike, work, residence, wishes, cut)
     if dump is not None:
         stage, steps = _resumed(dump, graph, fabric, steps)
         if wishes and not any(isinstance(step, Place) for step in steps):

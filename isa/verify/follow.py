@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from math import prod
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +43,7 @@ Number = int | npt.NDArray[np.int64]  # the same in all tiles, or one for each
 MOST_VISITS = 20_000  # statements that are followed in a region; fewer where it has many tiles
 MANY_TILES = 1 << 16
 MOST_BURSTS = 4_096  # of a color
+MOST_MARKED = 1 << 22  # rows of operands that there may be, for which a mark each is kept
 FEW_TURNS = 2  # of a loop in which addresses alone differ from turn to turn, and the last turn
 MANY_TURNS = 256  # of one in which a register goes on from turn to turn
 
@@ -502,15 +504,37 @@ def _computed(name: str, numbers: list[Number]) -> Number | None:
     whole = [number for number in numbers if isinstance(number, int)]
     if len(whole) == len(numbers):
         return int(wrap(function(*whole))) if all(map(fits_word, whole)) else None
-    arrays = np.broadcast_arrays(*(np.asarray(number, np.int64) for number in numbers))
     # Few different operands there are, as a rule, however many tiles.
-    rows, places = np.unique(
-        np.stack([array.ravel() for array in arrays], axis=1), axis=0, return_inverse=True
-    )
+    rows, places = _distinct([np.asarray(number, np.int64) for number in numbers])
     if len(rows) > MOST_BURSTS:
         return None
     results = [int(wrap(function(*row))) for row in rows.tolist()]
-    return np.array(results, np.int64)[places].reshape(arrays[0].shape)
+    return np.array(results, np.int64)[places]
+
+
+def _distinct(arrays: list[npt.NDArray[np.int64]]) -> tuple[npt.NDArray[np.int64], Any]:
+    """The different rows of numbers that tiles have, and in each tile which one it has."""
+    lows = [int(array.min()) for array in arrays]
+    sizes = [int(array.max()) - low + 1 for array, low in zip(arrays, lows, strict=True)]
+    if prod(sizes) > MOST_NUMBER:
+        table = np.stack(np.broadcast_arrays(*arrays), axis=-1)
+        rows, places = np.unique(table.reshape(-1, len(arrays)), axis=0, return_inverse=True)
+        return rows, places.reshape(table.shape[:-1])
+    # A row is one number, each of its places a digit of it.
+    keys: Any = 0
+    for array, low, size in zip(arrays, lows, sizes, strict=True):
+        keys = keys * size + (array - low)
+    if prod(sizes) <= MOST_MARKED:
+        # Marks for the numbers that there are take less time than sorting those of all tiles.
+        marks = np.zeros(prod(sizes), bool)
+        marks[keys] = True
+        found = np.flatnonzero(marks)
+        places = (np.cumsum(marks) - 1)[keys]
+    else:
+        found, places = np.unique(keys, return_inverse=True)
+        places = places.reshape(keys.shape)
+    digits = np.unravel_index(found, sizes)
+    return np.stack(digits, axis=1) + np.array(lows), places
 
 
 def _mask_key(where: Mask | None) -> object:

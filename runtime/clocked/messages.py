@@ -19,10 +19,12 @@ from wsc.runtime.clocked.basics import (
 from wsc.runtime.clocked.compiled import Machine, kernel
 from wsc.runtime.clocked.own import (
     element_arrived,
+    enter_network,
     header_arrived,
     message_passed,
     message_sent,
     open_message,
+    ramp_has_room,
     read_element,
 )
 from wsc.runtime.clocked.records import BUFFER, DYNAMIC_CELL, OPERANDS, OUTPUT, SIDES, Reason
@@ -133,7 +135,7 @@ def send_step(s: Machine, tile: int, unit: int, thread: int, row: int, t: int) -
     # A message holds the ramp queue to its end; it is free for others in the cycle after.
     taken = lock.unit >= 0 and lock.unit != unit
     released = lock.unit < 0 and lock.released == t
-    if taken or released or not has_cell(s, ramp_queue, t):
+    if taken or released or not ramp_has_room(s, tile, t):
         block(s, thread, Reason.DYNAMIC, 0, t)
         if released:
             sender.wake = t + 1
@@ -144,12 +146,12 @@ def send_step(s: Machine, tile: int, unit: int, thread: int, row: int, t: int) -
     if sender.phase == HEADER:
         lock.unit = unit
         header = sender.target | open_message(s, thread, row) << TARGET_BITS
-        push_dynamic(s, ramp_queue, header, HEADER, visible)
+        enter_network(s, tile, thread, header, HEADER, visible)
         message_sent(s, tile, thread, ramp_queue, t)
         sender.phase = PLACE
         return
     if sender.phase == PLACE:
-        push_dynamic(s, ramp_queue, message_place(s, thread, row), PLACE, visible)
+        enter_network(s, tile, thread, message_place(s, thread, row), PLACE, visible)
         message_sent(s, tile, thread, ramp_queue, t)
         sender.phase = DATA
         return
@@ -162,7 +164,7 @@ def send_step(s: Machine, tile: int, unit: int, thread: int, row: int, t: int) -
     if innermost >= 0:
         s.unit_index[thread, innermost] += 1
         last = s.unit_index[thread, innermost] == s.unit_extent[thread, innermost]
-    push_dynamic(s, ramp_queue, bits, LAST if last else DATA, visible)
+    enter_network(s, tile, thread, bits, LAST if last else DATA, visible)
     message_sent(s, tile, thread, ramp_queue, t)
     if last:
         end_message(s, tile, thread, innermost, t)
@@ -200,29 +202,39 @@ def buffer_beyond(s: Machine, tile: int, output: int) -> int:
 
 
 @kernel
-def arrive(s: Machine, tile: int, cell: int, t: int) -> None:
-    """The wavelet of a cell reaches its core."""
-    value, kind = s.dynamic_cells[cell].value, s.dynamic_cells[cell].kind
-    if kind == HEADER:
-        header_arrived(s, tile, value)
-        return
+def take_place(s: Machine, tile: int, value: int) -> None:
+    """The second header of a message reaches its core: it says where the elements go."""
+    # The highest bit of the stride is its sign.
+    message, sign = s.arriving[tile], 1 << (STRIDE_BITS - 1)
+    stride = (value >> STRIDE_AT) & ((1 << STRIDE_BITS) - 1)
+    message.address = value & ((1 << ADDRESS_BITS) - 1)
+    message.stride = (stride ^ sign) - sign
+    message.kind = (value >> TYPE_AT) & ((1 << TYPE_BITS) - 1)
+    message.semaphore = value >> SEMAPHORE_AT
+
+
+@kernel
+def take_element(s: Machine, tile: int, bits: int, last: bool, cell: int, t: int) -> None:
+    """An element of a message reaches its core: it is written, and counted at the cycle's end."""
     message = s.arriving[tile]
-    # The second header says where the elements go. The highest bit of the stride is its sign.
-    if kind == PLACE:
-        sign = 1 << (STRIDE_BITS - 1)
-        stride = (value >> STRIDE_AT) & ((1 << STRIDE_BITS) - 1)
-        message.address = value & ((1 << ADDRESS_BITS) - 1)
-        message.stride = (stride ^ sign) - sign
-        message.kind = (value >> TYPE_AT) & ((1 << TYPE_BITS) - 1)
-        message.semaphore = value >> SEMAPHORE_AT
-        return
-    # Each element is written as it comes, and counted at the end of the cycle.
-    element_arrived(s, tile, value, kind == LAST, cell)
+    element_arrived(s, tile, bits, last, cell)
     size = ELEMENT_BYTES[message.kind]
     s.tile[tile].top = max(s.tile[tile].top, message.address + size)
     s.counters[tile].sram += size
     message.address += message.stride
     add_semaphore(s, tile, message.semaphore, 1, t)
+
+
+@kernel
+def arrive(s: Machine, tile: int, cell: int, t: int) -> None:
+    """The wavelet of a cell reaches its core."""
+    value, kind = s.dynamic_cells[cell].value, s.dynamic_cells[cell].kind
+    if kind == HEADER:
+        header_arrived(s, tile, value)
+    elif kind == PLACE:
+        take_place(s, tile, value)
+    else:
+        take_element(s, tile, value, kind == LAST, cell, t)
 
 
 @kernel

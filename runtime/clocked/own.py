@@ -41,6 +41,16 @@ def wake_drain(s: Machine, queue: int) -> None:
 
 
 @declared
+def capture_place(s: Machine, thread: int, row: int) -> int:
+    """Where extents, indices, addresses and strides of a unit's instruction are kept.
+
+    The unit's row of these tables; or that behind all units, if nobody looks at them once steps and
+    cycles are known.
+    """
+    raise NotImplementedError
+
+
+@declared
 def hold(s: Machine, tile: int, thread: int, number: int, operand: int) -> None:
     """Keep the value of an operand that is neither in memory nor in a queue.
 
@@ -125,6 +135,20 @@ def head_dropped(s: Machine, fifo: int, t: int) -> None:
 def open_message(s: Machine, thread: int, row: int) -> int:
     """What the first header of a message carries above its target."""
     raise NotImplementedError
+
+
+@declared
+def ramp_has_room(s: Machine, tile: int, t: int) -> bool:
+    """Whether the ramp queue of a tile has a free cell in cycle t."""
+    raise NotImplementedError
+
+
+@declared
+def enter_network(s: Machine, tile: int, thread: int, value: int, kind: int, visible: int) -> None:
+    """Append a wavelet of a unit's message to the ramp queue of its tile.
+
+    visible: cycle from which it can leave that.
+    """
 
 
 @declared

@@ -164,15 +164,16 @@ def cores(image: Image, units: int, tile_type: Record) -> Tables:
     unit["mode"][~runs, 0] = Mode.HALT
     appointments = np.zeros(tiles, APPOINTMENT)
     appointments["bucket"] = -1
-    threads = tiles * units
+    # Of what is captured there is a row more: see ``own.capture_place``.
+    threads, captured = tiles * units, tiles * units + 1
     return {
         "tile": tile,
         "unit": unit.reshape(-1),
         "unit_slot": np.full((threads, OPERANDS), -1, np.int64),
-        "unit_base": np.zeros((threads, OPERANDS), np.int64),
-        "unit_index": np.zeros((threads, MAX_DIMS), np.int64),
-        "unit_extent": np.zeros((threads, MAX_DIMS), np.int64),
-        "unit_stride": np.zeros((threads, OPERANDS * MAX_DIMS), np.int64),
+        "unit_base": np.zeros((captured, OPERANDS), np.int64),
+        "unit_index": np.zeros((captured, MAX_DIMS), np.int64),
+        "unit_extent": np.zeros((captured, MAX_DIMS), np.int64),
+        "unit_stride": np.zeros((captured, OPERANDS * MAX_DIMS), np.int64),
         "regs": np.zeros(tiles * fabric.registers + 1, np.int32),
         "frames": np.zeros(tiles * fabric.call_depth, FRAME),
         "loops": np.zeros(tiles * (fabric.call_depth + 1) * fabric.loop_depth, np.int32),

@@ -6,12 +6,27 @@ How messages go through the dynamic network is in ``wsc.runtime.clocked.messages
 from __future__ import annotations
 
 from wsc.runtime.clocked import own
+from wsc.runtime.clocked.basics import RAMP
+from wsc.runtime.clocked.messages import has_cell, push_dynamic
+from wsc.runtime.clocked.records import SIDES
 from wsc.runtime.reference.causes import counts
 from wsc.runtime.reference.compiled import LIBRARY, Machine
 from wsc.runtime.reference.races import close_message, stored, touch
 from wsc.runtime.reference.records import OPERANDS, Does
 from wsc.runtime.reference.vectors import load_bits, store_bits
 from wsc.runtime.tables import ELEMENT_BYTES
+
+
+@LIBRARY.defines(own.ramp_has_room)
+def ramp_has_room(s: Machine, tile: int, t: int) -> bool:
+    """The fifth input buffer of the tile's router."""
+    return has_cell(s, tile * SIDES + RAMP, t)
+
+
+@LIBRARY.defines(own.enter_network)
+def enter_network(s: Machine, tile: int, thread: int, value: int, kind: int, visible: int) -> None:
+    """The wavelet gets a cell there."""
+    push_dynamic(s, tile * SIDES + RAMP, value, kind, visible)
 
 
 @LIBRARY.defines(own.read_element)

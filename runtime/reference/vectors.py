@@ -69,6 +69,12 @@ def widened(s: Machine, bits: int, kind: int) -> int:
     return bits_of(s.half[bits & 0xFFFF]) if kind == F16 else bits
 
 
+@LIBRARY.defines(own.capture_place)
+def capture_place(s: Machine, thread: int, row: int) -> int:
+    """The unit's own row: each step has its indices and addresses."""
+    return thread
+
+
 @LIBRARY.defines(own.hold)
 def hold(s: Machine, tile: int, thread: int, number: int, operand: int) -> None:
     """The bits of an integer from registers, or of a literal, in the operand's type."""

@@ -25,6 +25,7 @@ from wsc.runtime.time.basics import list_slot, push
 from wsc.runtime.time.compiled import LIBRARY, Machine, kernel
 from wsc.runtime.time.groups import join
 from wsc.runtime.time.members import meets
+from wsc.runtime.time.messages import await_network
 from wsc.runtime.time.records import ALONE, NEVER, STATION, TILE, WHEEL, Mode, Reason, place_of
 from wsc.runtime.time.stations import activate, mark
 from wsc.runtime.time.tiles import has, lane_of
@@ -154,7 +155,8 @@ def run_row(s: Machine, tile: int, unit: int, thread: int, row: int, t: int) -> 
         put(s, slot, unit, 0, t)
     account(s, tile, row, thread, state.steps)
     state.left -= 1
-    step_index(s, thread, level)
+    if s.forms[row].indexed != 0:
+        step_index(s, thread, level)
     if state.left == 0:
         state.mode = Mode.FETCH if unit == 0 else Mode.FINISH
     spend(s, tile, unit, thread, state.cycles, t)
@@ -242,6 +244,8 @@ def step_unit(s: Machine, tile: int, unit: int, thread: int, t: int) -> None:
             run_row(s, tile, unit, thread, s.unit[thread].row, t)
     elif mode == Mode.SENDING:
         step_send(s, tile, unit, thread, t)
+        if s.unit[thread].reason == Reason.DYNAMIC:
+            await_network(s, tile)
     else:
         send_control(s, tile, thread, t)
 

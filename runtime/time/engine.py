@@ -12,7 +12,7 @@ from wsc.runtime.record import Record
 from wsc.runtime.runs import Options, Outcome
 from wsc.runtime.time.compiled import LIBRARY
 from wsc.runtime.time.loop import run_cycles, settle_groups
-from wsc.runtime.time.standing import count_moves, show
+from wsc.runtime.time.standing import count_moves, show, show_messages
 from wsc.runtime.time.tables import make_machine
 
 _FIRST_SLICE = 2_000  # cycles
@@ -50,6 +50,7 @@ def _run(image: Image, record: Record | None, options: Options, alone: bool) -> 
             at = int(now["now"][0])
             settle_groups(machine, at + 1 if status == Status.QUIET else at)
             show(machine, stations)
+            show_messages(machine)
         return status
 
     def step(cycles: int, until: int) -> int:

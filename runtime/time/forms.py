@@ -10,10 +10,11 @@ from wsc.runtime.time.records import FORM
 
 
 def forms(image: Image) -> np.ndarray:
-    """A ``FORM`` for each row of the code; only those of vector instructions count."""
+    """A ``FORM`` for each row of the code; only those of vector instructions and sends count."""
     rows, operands = image.code.records, by_name(image.code.operands, OPERAND)
     table = np.zeros(max(len(rows), 1), FORM)
     table["first_input"] = table["second_input"] = -1
+    table["indexed"][: len(rows)] = rows.kind == Kind.SEND
     queued = (rows.kind == Kind.VECTOR) & (rows.level >= 0)
     for number in np.flatnonzero(queued).tolist():
         row = rows[number]
@@ -26,6 +27,7 @@ def _describe(form: np.void, row: np.record, operands: Records) -> None:
     inputs = [number for number in queues if number > 0]
     each_row = bool((operands.advance[queues] == row.level).all())
     form["simple"] = each_row and row.rank <= row.level + 1 and len(inputs) <= 2
+    form["indexed"] = not each_row
     form["emits"] = 0 in queues
     if inputs:
         form["first_input"] = inputs[0]

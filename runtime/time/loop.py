@@ -17,6 +17,7 @@ from wsc.runtime.time.edge import request_feeds
 from wsc.runtime.time.groups import step_groups, wait_on
 from wsc.runtime.time.links import LINKS, take_links
 from wsc.runtime.time.members import settle_group
+from wsc.runtime.time.messages import message_phase
 from wsc.runtime.time.records import DUE, WHEEL, Mode, Status
 from wsc.runtime.time.stations import activate
 from wsc.runtime.time.switches import claim_switched, move_switched
@@ -126,7 +127,10 @@ def run_cycles(s: Machine, until: int) -> int:
             current, dynamics = now.dynamic_which, now.dynamics
             now.dynamic_which = 1 - current
             now.dynamics = 0
-            dynamic_phase(s, current, dynamics, t)
+            if now.meshed != 0:
+                message_phase(s, current, dynamics, t)
+            else:
+                dynamic_phase(s, current, dynamics, t)
         # What ends the run, or this call: two units at one end of a queue, a fault, quiet.
         if now.shared != 0 and now.alone == 0:
             return Status.RUNNING

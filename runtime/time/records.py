@@ -21,7 +21,7 @@ import numpy as np
 
 from wsc.isa.fabric import Fabric
 from wsc.runtime.clocked import records as clocked
-from wsc.runtime.clocked.records import FLAT, WHEEL
+from wsc.runtime.clocked.records import FLAT, SIDES, WHEEL
 from wsc.runtime.kernels.words import FIELD
 from wsc.runtime.observations.records import (
     NEVER,
@@ -34,6 +34,7 @@ from wsc.runtime.tables import LINE
 
 __all__ = [
     "NEVER",
+    "SIDES",
     "TABLES",
     "WHEEL",
     "Fault",
@@ -51,6 +52,8 @@ LEFT_DIGITS = 6  # of the rows of an instruction that are counted as lanes
 MOST_LEFT = (1 << LEFT_DIGITS) - 1
 DUE = 64  # cycles that a group looks ahead
 LEAST_GROUPS, GROUPS = 64, 12  # that there is room for: at least, and for each unit of a block
+DEEPEST_BUFFER = 16  # cells of a dynamic router's input buffer that go as lanes
+PASSED_DIGITS = 10  # of the wavelets over a link of the dynamic network that are counted as lanes
 ALONE = -1  # rows of a member that came to no group with its first row, and does not try again
 
 
@@ -193,6 +196,53 @@ MEMBER = np.dtype(  # a unit whose instruction a group executes, or could
     ]
 )
 
+# The dynamic network; see ``messages``.
+MESSAGE_CELL = np.dtype(  # of an input buffer of the routers of a block, counted from the head
+    [
+        ("taken", *FIELD),  # tiles in which it has a wavelet, on its way or there
+        ("seen", *FIELD),  # and in which that is there
+        ("last", *FIELD),  # and is the last element of its message
+    ]
+)
+
+MESSAGE_INPUT = np.dtype(  # an input buffer of the routers of a block
+    [
+        ("decided", *FIELD),  # tiles in which the message at the head knows its output,
+        ("started", *FIELD),  # and in which its header has left: it holds that output
+        ("gone", *FIELD),  # in which the head leaves in this cycle
+    ]
+)
+
+PASSAGE = np.dtype(  # from an input buffer to an output
+    [
+        ("leads", *FIELD),  # tiles in which the message at the head takes it
+        ("asks", *FIELD),  # where its head could do so in this cycle,
+        ("won", *FIELD),  # and where it does
+        ("served", *FIELD),  # where the output was this input's last
+    ]
+)
+
+MESSAGE_OUTPUT = np.dtype(  # an output of the routers of a block
+    _digits("passed", PASSED_DIGITS)  # wavelets that have left through it
+)
+
+MESSAGE_BLOCK = np.dtype(  # the dynamic routers of a block
+    [
+        ("first", np.int64),  # place of the block in a plane of what neighbours look at
+        ("x", np.int64),  # of its first tile
+        ("y", np.int64),
+        ("placing", *FIELD),  # tiles to whose core the second header of a message comes next
+        ("senders", *FIELD),  # and in which a unit waits for the ramp queue
+    ]
+)
+
+HEADING = np.dtype(  # of a message whose header is in an input buffer
+    [
+        ("target", np.int64),  # tile that it goes to
+        ("place", np.int64),  # its second header
+    ]
+)
+
 RUN = np.dtype(  # the run
     [
         *clocked.RUN,
@@ -221,6 +271,9 @@ RUN = np.dtype(  # the run
         ("pitch", np.int64),  # words between columns of blocks in ``rooms`` and ``sent``
         ("plane", np.int64),  # words of a color there
         ("stations", np.int64),
+        ("meshed", np.int64),  # 1 if the dynamic network goes as lanes
+        ("span", np.int64),  # cycles that a ring of its wavelets under way looks ahead
+        ("headings", np.int64),  # headers that an input buffer has room for
     ]
 )
 
@@ -235,6 +288,8 @@ FORM = np.dtype(  # what the rows of an instruction have in common
     [
         # Whether every queue advances with every row, and a row has one dimension at most.
         ("simple", np.int64),
+        # Whether its indices are looked at: to send, and where some queue does not so advance.
+        ("indexed", np.int64),
         ("first_input", np.int64),  # number of the first operand from a queue, or -1
         ("second_input", np.int64),  # of the second
         ("emits", np.int64),  # whether the result goes into a queue
@@ -293,6 +348,19 @@ TABLES: dict[str, tuple[Any, int]] = {
     "cells": (CELL, FLAT),
     "switched": (np.int64, FLAT),  # two lists of slots
     "switched_listed": (np.int8, FLAT),
+    # The dynamic network.
+    "message_blocks": (MESSAGE_BLOCK, FLAT),
+    "message_beside": (np.int64, FLAT),  # [block, side]: the block there, or -1
+    "message_inputs": (MESSAGE_INPUT, FLAT),  # [block, input]
+    "message_cells": (MESSAGE_CELL, FLAT),  # [block, input, cell]
+    "message_coming": (LANES, FLAT),  # [block, input, cycle]: rings of what is under way
+    "message_outputs": (MESSAGE_OUTPUT, FLAT),  # [block, output]
+    "passages": (PASSAGE, FLAT),  # [block, output, input]
+    "message_rooms": (np.int64, FLAT),  # [side, ...]: input buffers that had room
+    "message_sent": (np.int64, FLAT),  # [side, ...]: what leaves in this cycle,
+    "message_last": (np.int64, FLAT),  # and is the last element of its message
+    "headings": (HEADING, FLAT),  # [tile, input, header]
+    "heading_count": (np.int8, FLAT),  # [tile, input]
     # The edge.
     "port_listed": (np.int8, FLAT),
     "port_list": (np.int64, FLAT),

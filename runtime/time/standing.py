@@ -6,11 +6,13 @@ import numpy as np
 
 from wsc.runtime.clocked.basics import RAMP
 from wsc.runtime.clocked.routers import EDGE_QUEUES, INTO_ROUTER
-from wsc.runtime.kernels.words import WORD
+from wsc.runtime.kernels.words import WORD, WORDS
 from wsc.runtime.routes import FIFO
 from wsc.runtime.tables import by_name
 from wsc.runtime.time.blocks import SIDES, Stations
 from wsc.runtime.time.compiled import Machine
+from wsc.runtime.time.records import PASSED_DIGITS
+from wsc.runtime.time.records import SIDES as SIDES_OF_A_ROUTER
 
 
 def show(machine: Machine, stations: Stations) -> None:
@@ -33,6 +35,26 @@ def show(machine: Machine, stations: Stations) -> None:
     for side, name in enumerate((*SIDES, "core")):
         had |= stations.get(f"had_{name}") << side
     slots.pending[laned] = np.where(had != 0, send & ~had, 0)[laned]
+
+
+def show_messages(machine: Machine) -> None:
+    """The same for the dynamic network: wavelets in input buffers, and those over its links."""
+    if not machine.now["meshed"][0]:
+        return
+    block, line, bit = machine.tile_block, machine.tile_lane // WORD, machine.tile_lane % WORD
+    tiles, depth = len(block), int(machine.now["depth"][0])
+    # [block, input, cell, line] becomes [tile, input, cell].
+    taken = machine.message_cells["taken"].view(np.int64)
+    taken = taken.reshape(-1, SIDES_OF_A_ROUTER, depth, WORDS)[block, :, :, line]
+    held = (taken >> bit[:, None, None] & 1).sum(axis=2)
+    machine.dynamic_inputs["count"][: tiles * SIDES_OF_A_ROUTER] = held.reshape(-1)
+    # What was counted as lanes goes to the counts of tiles.
+    for digit in range(PASSED_DIGITS):
+        passed = machine.message_outputs[f"passed{digit}"].view(np.int64)
+        passed = passed.reshape(-1, SIDES_OF_A_ROUTER, WORDS)
+        ones = passed[block, :, line] >> bit[:, None] & 1
+        machine.dynamic_links[:] += ones << digit
+        machine.message_outputs[f"passed{digit}"] = 0
 
 
 def _arriving(machine: Machine, stations: Stations) -> np.ndarray:

@@ -19,7 +19,7 @@ from wsc.runtime.clocked.tables import (
 )
 from wsc.runtime.image import Image
 from wsc.runtime.kernels.operations import domains, operations
-from wsc.runtime.kernels.words import WORDS
+from wsc.runtime.kernels.words import WORD, WORDS
 from wsc.runtime.record import Record
 from wsc.runtime.routes import SLOT
 from wsc.runtime.runs import Options
@@ -31,14 +31,23 @@ from wsc.runtime.time.links import LINKS
 from wsc.runtime.time.records import (
     CELL,
     CLAIM,
+    DEEPEST_BUFFER,
     DUE,
+    FARTHEST,
     GROUP,
     GROUPS,
+    HEADING,
     LANES,
     LEAST_GROUPS,
     LINK,
     MEMBER,
+    MESSAGE_BLOCK,
+    MESSAGE_CELL,
+    MESSAGE_INPUT,
+    MESSAGE_OUTPUT,
+    PASSAGE,
     RUN,
+    SIDES,
     TILE,
     way_cycles,
 )
@@ -66,6 +75,7 @@ def make_machine(image: Image, record: Record | None, options: Options) -> tuple
         **_network(image, stations, blocks),
         **_ports(image),
         **messages(image),
+        **_messages(image, blocks, options),
         **counts(image, units, options),
     }
     tables["tile"]["record"] = tables["record_first"][:-1]
@@ -89,6 +99,9 @@ def _run(image: Image, stations: Stations, blocks: Blocks, options: Options) -> 
         "link_digits": (whole - 1 + (rest > 0)).bit_length(),
         "link_parts": 1000 // parts,
         "link_part": rest // parts,
+        "meshed": meshed(image, options),
+        "span": _span(image),
+        "headings": _headings(image),
     }
     for name, value in values.items():
         now[name] = value
@@ -174,6 +187,58 @@ def _network(image: Image, stations: Stations, blocks: Blocks) -> Tables:
         "wanting_blocks": np.zeros(blocks.count, np.int64),
         "listing": np.zeros(2 * count, np.int64),
         "claimants": np.zeros(count, np.int64),
+    }
+
+
+def meshed(image: Image, options: Options) -> bool:
+    """Whether the dynamic network goes as lanes.
+
+    Delays are drawn for each wavelet; and a deep buffer has many cells to go through, a long way
+    many cycles to look ahead.
+    """
+    fabric = image.fabric
+    near = max(fabric.hop_cycles, fabric.ramp_latency) <= FARTHEST
+    shallow = fabric.dynamic_places <= DEEPEST_BUFFER
+    return bool(image.code.sends) and near and shallow and options.delays is None
+
+
+def _span(image: Image) -> int:
+    """Cycles that a ring of messages under way looks ahead: a power of two."""
+    return 1 << max(image.fabric.hop_cycles, image.fabric.ramp_latency).bit_length()
+
+
+def _headings(image: Image) -> int:
+    """Headers that a buffer has room for: a message has two, and an element at least."""
+    return -(-image.fabric.dynamic_places // 3)
+
+
+def _messages(image: Image, blocks: Blocks, options: Options) -> Tables:
+    """The dynamic network as lanes, empty; without blocks if it does not go so."""
+    lanes = meshed(image, options)
+    count, tiles = (blocks.count, image.tiles) if lanes else (0, 0)
+    row, column = np.divmod(np.arange(count), blocks.columns)
+    of_block = zeros(max(count, 1), MESSAGE_BLOCK)
+    of_block["first"][:count] = (column + 1) * blocks.pitch + 1 + row * WORDS
+    of_block["x"][:count], of_block["y"][:count] = column * WORD, row * WORDS
+    # The blocks around each, numbered by rows.
+    number = np.full((blocks.count // blocks.columns + 2, blocks.columns + 2), -1)
+    number[1:-1, 1:-1] = np.arange(blocks.count).reshape(-1, blocks.columns)
+    steps = [side.step for side in list(Side)[:4]]
+    around = [number[row + 1 + dy, column + 1 + dx] for dx, dy in steps]
+    inputs, words = max(count * SIDES, 1), 4 * blocks.plane
+    return {
+        "message_blocks": of_block,
+        "message_beside": np.append(np.stack(around, axis=1).reshape(-1), -1),
+        "message_inputs": zeros(inputs, MESSAGE_INPUT),
+        "message_cells": zeros(inputs * image.fabric.dynamic_places if lanes else 1, MESSAGE_CELL),
+        "message_coming": zeros(inputs * _span(image) if lanes else 1, LANES),
+        "message_outputs": zeros(inputs, MESSAGE_OUTPUT),
+        "passages": zeros(inputs * SIDES, PASSAGE),
+        "message_rooms": np.full(words, -1),  # buffers of blocks that nothing has come to are free
+        "message_sent": np.zeros(words, np.int64),
+        "message_last": np.zeros(words, np.int64),
+        "headings": np.zeros(tiles * SIDES * _headings(image) + 1, HEADING),
+        "heading_count": np.zeros(tiles * SIDES + 1, np.int8),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import mmap
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,16 +17,13 @@ from wsc.isa.types import DType
 from wsc.runtime.image import NO_REGION, Image
 from wsc.runtime.kernels.operations import domains, operations
 from wsc.runtime.memory import addressable_bytes, available_bytes
-from wsc.runtime.routes import POSITION, SLOT, Scol
+from wsc.runtime.routes import POSITION, SLOT
 from wsc.runtime.schedule import (
     FEED,
     LOOKUP,
     QUEUE,
     RECORD,
     SHAPE,
-    Hcol,
-    Qcol,
-    Rcol,
     side_of_port,
 )
 from wsc.runtime.tables import (
@@ -88,9 +85,9 @@ I32 = TYPE_INDEX[DType.I32]
 class Traced:
     """Where the wavelets of every route come from.
 
-    origin: by slot, the slot where its wavelets begin; -1 where none can. from_core: whether
-    a core can begin there. from_queue: the edge's queue that begins there, or -1.
-    stuck: by slot, sides that no wavelet can leave on.
+    origin: by slot, the slot where its wavelets begin; -1 where none can, and for guided colors.
+    from_core: whether a core can begin there. from_queue: the edge's queue that begins there, or
+    -1. stuck: by slot, sides that no wavelet can leave on; 0 for guided colors.
     """
 
     origin: np.ndarray
@@ -99,57 +96,101 @@ class Traced:
     stuck: np.ndarray
 
 
+class Made(NamedTuple):
+    """A stream that is to be, by the fields of its record; ``STREAM`` says what they mean."""
+
+    lanes: int
+    queue: int
+    color: int
+    column: int
+    guided: bool
+    mirror: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """The slots that exist, each field of their records by itself; ``SLOT`` says what they mean.
+
+    A wafer has millions, and mostly one field is looked at. guided is a truth value, and next
+    [side, slot].
+    """
+
+    tile: np.ndarray
+    color: np.ndarray
+    first: np.ndarray
+    input: np.ndarray
+    output: np.ndarray
+    guided: np.ndarray
+    next: np.ndarray
+
+
+BLOCK = 1 << 14  # slots whose records stay in the caches of the host while they are taken apart
+
+
 def slots_of(image: Image) -> np.ndarray:
     """The slots that exist; the table has one row where there is none."""
     return image.routes.slots[: int(image.routes.slot_first[-1])]
 
 
+def taken_apart(table: np.ndarray) -> Slots:
+    """The fields of slots that the builder looks at, each in an array."""
+    columns = np.empty(table.shape[::-1], table.dtype)
+    for start in range(0, len(table), BLOCK):
+        columns[:, start : start + BLOCK] = table[start : start + BLOCK].T
+    offsets = {name: SLOT.fields[name][1] // table.itemsize for name in SLOT.names}
+    tile, color, first, into, out, guided = (
+        columns[offsets[name]] for name in ("tile", "color", "first", "input", "output", "guided")
+    )
+    beyond = columns[offsets["next"] : offsets["next"] + SIDES]
+    return Slots(tile, color, first, into, out, guided != 0, beyond)
+
+
 def queues_of(image: Image) -> np.ndarray:
-    """The edge's queues that exist."""
-    table = image.schedule.queues
-    return table[: int((table[:, Qcol.END] > 0).sum())]
+    """The edge's queues that exist, as records."""
+    queues = as_records(image.schedule.queues, QUEUE)
+    return queues[: int((queues["end"] > 0).sum())]
 
 
-def trace(image: Image, slots: np.ndarray) -> Traced:
+def trace(image: Image, slots: Slots) -> Traced:
     """Follow the routes of every slot back to where they begin; guided colors do not count."""
-    width = image.program.width
-    count = len(slots)
-    number = np.arange(count)
-    first = as_records(image.routes.positions, POSITION)[slots[:, Scol.FIRST]]
+    width, height = image.program.width, image.program.height
+    count = len(slots.tile)
+    first = as_records(image.routes.positions, POSITION)[slots.first]
     receive, send = first["accept"], first["send"]
-    side = np.minimum(receive, 3)
-    before = slots[number, Scol.NEXT + side]
-    inside = (receive != RAMP) & (before >= 0)
-    sends = np.zeros(count, dtype=bool)
-    sends[inside] = (send[before[inside]] >> ((receive[inside] + 2) & 3)) & 1 == 1
-    parent = np.where(inside & sends, before, number)
+    from_core = receive == RAMP
     # The edge's queue at each slot, if its port is the side that the slot receives from.
     queue = np.full(count, -1)
-    for index, row in enumerate(queues_of(image)):
-        if (
-            side_of_port(int(row[Qcol.PORT]), width, image.program.height)
-            == receive[row[Qcol.SLOT]]
-        ):
-            queue[row[Qcol.SLOT]] = index
-    from_core = receive == RAMP
-    begins = from_core | (queue >= 0)
-    parent[begins] = number[begins]
-    # Twice as far with each turn. A route that leads round in a circle has no beginning.
+    for number, row in enumerate(queues_of(image)):
+        if side_of_port(int(row["port"]), width, height) == receive[row["slot"]]:
+            queue[row["slot"]] = number
+    begins = (from_core | (queue >= 0)) & ~slots.guided
+    parent = np.arange(count)
+    for side in range(SIDES):
+        mine = np.flatnonzero((receive == side) & ~begins & ~slots.guided)
+        before = slots.next[side, mine]
+        # The slot before must be there, and send to this side.
+        sends = (before >= 0) & (send[before] >> (side + 2 & 3) & 1 == 1)
+        parent[mine[sends]] = before[sends]
+    # Twice as far with each turn, for those that have not arrived. A route that leads round in a
+    # circle has no beginning.
+    going = np.flatnonzero(parent != np.arange(count))
     for _ in range(max(count, 2).bit_length()):
-        farther = parent[parent]
-        if np.array_equal(farther, parent):
+        here = parent[going]
+        farther = parent[here]
+        parent[going] = farther
+        going = going[farther != here]
+        if not len(going):
             break
-        parent = farther
     origin = np.where(begins[parent], parent, -1)
     return Traced(origin, from_core, queue, _stuck(slots, send, receive))
 
 
-def _stuck(slots: np.ndarray, send: np.ndarray, receive: np.ndarray) -> np.ndarray:
+def _stuck(slots: Slots, send: np.ndarray, receive: np.ndarray) -> np.ndarray:
     """Sides on which nothing can leave: no route beyond, no transfer, or it does not accept."""
-    found = np.zeros(len(slots), dtype=np.int64)
-    for side in range(4):
-        sends = np.flatnonzero(send >> side & 1)
-        beyond = slots[sends, Scol.NEXT + side]
+    found = np.zeros(len(slots.tile), dtype=np.int64)
+    for side in range(SIDES):
+        sends = np.flatnonzero((send >> side & 1 == 1) & ~slots.guided)
+        beyond = slots.next[side, sends]
         refused = (beyond > -2) | (beyond < -(1 << 29))
         inside = beyond >= 0
         refused[inside] = receive[beyond[inside]] != (side + 2) & 3
@@ -175,11 +216,10 @@ class Builder:
         self.width, self.height = image.program.width, image.program.height
         self.colors = max(len(image.program.colors), 1)
         self.slots = slots_of(image)
-        # The same column by column: a wafer has millions, and mostly one column is looked at.
-        self.columns = np.asfortranarray(self.slots)
+        self.fields = taken_apart(self.slots)
         self.queues = queues_of(image)
-        self.traced = trace(image, self.columns)
-        self.streams: list[tuple[int, ...]] = []
+        self.traced = trace(image, self.fields)
+        self.streams: list[Made] = []
         self.kept: list[np.ndarray] = []  # converted tensors
         self.mirrors: list[tuple[int, int]] = []
         self.max_memory = max_memory
@@ -294,7 +334,7 @@ class Builder:
         """The edge's queues, whose cursors the run moves."""
         if not len(self.queues):
             return np.zeros(1, QUEUE)
-        return as_records(self.queues.copy(), QUEUE)
+        return self.queues.copy()
 
     # --- memory ---------------------------------------------------------------------------
 
@@ -373,77 +413,68 @@ class Builder:
 
     def _streams(self) -> dict[str, np.ndarray]:
         """Streams, and who reads which."""
-        slots, colors, height = self.columns, self.colors, self.height
-        tile, color = slots[:, Scol.TILE], slots[:, Scol.COLOR]
-        x, y = tile % self.width, tile // self.width
-        place = (x * colors + color) * height + y
-        guided = slots[:, Scol.GUIDED] != 0
+        slots, colors, height = self.fields, self.colors, self.height
+        color, guided = slots.color, slots.guided
+        y, x = np.divmod(slots.tile, self.width)
+        block = x.astype(np.int64) * colors + color
+        place = block * height + y
         total = self.width * colors * height
         queues_there = np.zeros(total, np.uint8)
-        takes, gives = slots[:, Scol.INPUT] >= 0, slots[:, Scol.OUTPUT] >= 0
+        takes, gives = slots.input >= 0, slots.output >= 0
         queues_there[place] = INPUT * takes + OUTPUT * gives
         # What cores of a column send on a color is one stream, with a lane for each row.
-        block = x * colors + color
         stream_of = np.full(self.width * colors, -1, np.int64)
-        sends = slots[:, Scol.OUTPUT] >= 0
-        made = np.unique(block[sends])
-        stream_of[made] = np.arange(len(made))
-        led = np.zeros(self.width * colors, bool)
-        led[block[guided]] = True
-        for item in made.tolist():
-            self._stream(height, -1, item % colors, item // colors, bool(led[item]))
+        led = self._marked(block[guided])
+        for item in np.flatnonzero(self._marked(block[gives])).tolist():
+            made = Made(height, -1, item % colors, item // colors, bool(led[item]))
+            stream_of[item] = self._stream(made)
         # So is what arrives there on a color whose routes change.
-        receives = guided & (slots[:, Scol.INPUT] >= 0)
+        receives = np.flatnonzero(guided & takes)
         arrivals = np.full(self.width * colors, -1, np.int64)
-        for item in np.unique(block[receives]).tolist():
-            arrivals[item] = self._stream(height, -1, item % colors, item // colors, False)
+        for item in np.flatnonzero(self._marked(block[receives])).tolist():
+            arrivals[item] = self._stream(Made(height, -1, item % colors, item // colors, False))
         source = np.full(total + len(self.queues), -1, np.int64)
         lane = np.zeros(total + len(self.queues), np.int64)
         feeding = np.full(len(self.queues), -1, np.int64)
         directions = self._directions()
-        for queue, row in enumerate(self.queues):
-            slot = int(row[Qcol.SLOT])
+        at_port = self.queues["slot"]
+        for queue, slot in enumerate(at_port.tolist()):
             if FEED in directions[queue]:
-                feeding[queue] = self._stream(
-                    1, queue, int(color[slot]), int(x[slot]), bool(guided[slot])
-                )
+                made = Made(1, queue, int(color[slot]), int(x[slot]), bool(guided[slot]))
+                feeding[queue] = self._stream(made)
             if guided[slot] and directions[queue] != {FEED}:
-                source[total + queue] = self._stream(1, -1, int(color[slot]), int(x[slot]), False)
+                left = Made(1, -1, int(color[slot]), int(x[slot]), False)
+                source[total + queue] = self._stream(left)
+        # On other colors a core reads what the origin of its route sends.
         origin = self.traced.origin
-        known = np.nonzero(~guided & (origin >= 0))[0]
-        begin = origin[known]
-        core = self.traced.from_core[begin]
-        queue = self.traced.from_queue[begin]
-        stream = np.where(core, stream_of[block[begin]], -1)
-        if len(feeding):
-            stream = np.where(core, stream, feeding[queue])
-        which = np.where(core, y[begin], 0)
-        to_core = slots[known, Scol.INPUT] >= 0
-        source[place[known[to_core]]] = stream[to_core]
-        lane[place[known[to_core]]] = which[to_core]
+        known = np.flatnonzero((origin >= 0) & takes)
+        stream, which = self._sent_from(origin[known], stream_of[block[origin[known]]], feeding, y)
+        source[place[known]], lane[place[known]] = stream, which
         source[place[receives]] = arrivals[block[receives]]
         lane[place[receives]] = y[receives]
-        at_slot, lane_at = np.full(len(slots), -1), np.zeros(len(slots), np.int64)
-        at_slot[known], lane_at[known] = stream, which
-        for number, row in enumerate(self.queues):
-            slot = int(row[Qcol.SLOT])
-            leaves = self._leaves(row) and origin[slot] >= 0
-            if not guided[slot] and leaves and directions[number] != {FEED}:
-                source[total + number], lane[total + number] = at_slot[slot], lane_at[slot]
+        # And so does the edge where a route leaves the fabric.
+        drained = [
+            number
+            for number, row in enumerate(self.queues)
+            if directions[number] != {FEED} and origin[row["slot"]] >= 0 and self._leaves(row)
+        ]
+        ends = origin[at_port[drained]]
+        stream, which = self._sent_from(ends, stream_of[block[ends]], feeding, y)
+        places = total + np.array(drained, np.int64)
+        source[places], lane[places] = stream, which
         source = self._mirror(source, total)
         lane = np.append(lane, np.zeros(len(self.mirrors), np.int64))
         readers, firsts, counts = self._readers(source, total)
         table = np.zeros(max(len(self.streams), 1), STREAM)
         if self.streams:
-            names = ("lanes", "queue", "color", "column", "guided")
-            for name, values in zip(names, zip(*self.streams, strict=True), strict=True):
+            for name, values in zip(Made._fields, zip(*self.streams, strict=True), strict=True):
                 table[name] = values
             table["first"] = np.cumsum(table["lanes"]) - table["lanes"]
             table["readers"], table["reader_count"] = firsts, counts
-        routers = np.zeros(len(slots) + 1, ROUTER)
+        routers = np.zeros(len(self.slots) + 1, ROUTER)
         for name in ("first", "last", "out_first", "out_last", "arrival", "leap"):
             routers[name] = -1
-        routers["arrival"][: len(slots)] = arrivals[block]
+        routers["arrival"][: len(self.slots)] = arrivals[block]
         routers["straight"] = UNKNOWN
         return {
             "streams": table,
@@ -459,8 +490,28 @@ class Builder:
             "routers": routers,
         }
 
-    def _stream(self, lanes: int, queue: int, color: int, column: int, guided: bool) -> int:
-        self.streams.append((lanes, queue, color, column, int(guided)))
+    def _marked(self, blocks: np.ndarray) -> np.ndarray:
+        """Which blocks, a column and a color each, are among some."""
+        marked = np.zeros(self.width * self.colors, bool)
+        marked[blocks] = True
+        return marked
+
+    def _sent_from(
+        self, origin: np.ndarray, of_core: np.ndarray, feeding: np.ndarray, y: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Streams, and lanes of them, that begin at some slots.
+
+        of_core: those that the cores there send. y: the row of each slot.
+        """
+        core = self.traced.from_core[origin]
+        stream = of_core
+        if len(feeding):
+            stream = np.where(core, of_core, feeding[self.traced.from_queue[origin]])
+        return np.where(core | (len(feeding) > 0), stream, -1), np.where(core, y[origin], 0)
+
+    def _stream(self, made: Made) -> int:
+        """The number of one more stream."""
+        self.streams.append(made)
         return len(self.streams) - 1
 
     def _mirror(self, source: np.ndarray, total: int) -> np.ndarray:
@@ -470,7 +521,7 @@ class Builder:
         reads. Returns the same with mirrors, and behind them the streams that mirrors repeat.
         """
         band = np.repeat(np.arange(len(self.bands) - 1), np.diff(self.bands))
-        makes = band[np.array([stream[3] for stream in self.streams], np.int64)]
+        makes = band[np.array([stream.column for stream in self.streams], np.int64)]
         reads = np.nonzero(source[:total] >= 0)[0]
         here = band[reads // (self.colors * self.height)]
         away = here != makes[source[reads]]
@@ -478,8 +529,9 @@ class Builder:
         wanted, which = np.unique(pairs, axis=0, return_inverse=True)
         made = np.zeros(len(wanted), np.int64)
         for number, (stream, where) in enumerate(wanted.tolist()):
-            lanes, _, color, _, _ = self.streams[stream]
-            made[number] = self._stream(lanes, -1, color, self.bands[where], False)
+            of = self.streams[stream]
+            repeats = Made(of.lanes, -1, of.color, self.bands[where], guided=False, mirror=True)
+            made[number] = self._stream(repeats)
             self.mirrors.append((int(made[number]), stream))
         source = source.copy()
         source[reads[away]] = made[which.ravel()]
@@ -488,14 +540,15 @@ class Builder:
     def _directions(self) -> list[set[int]]:
         """Directions of the records of each queue."""
         schedule = self.image.schedule
-        direction = schedule.shapes[schedule.records[:, Rcol.SHAPE], Hcol.DIRECTION]
-        return [set(direction[row[Qcol.RECORD] : row[Qcol.END]].tolist()) for row in self.queues]
+        shapes = as_records(schedule.records, RECORD)["shape"]
+        direction = as_records(schedule.shapes, SHAPE)["direction"][shapes]
+        return [set(direction[row["record"] : row["end"]].tolist()) for row in self.queues]
 
-    def _leaves(self, queue: np.ndarray) -> bool:
+    def _leaves(self, queue: np.void) -> bool:
         """Whether the route at a queue's port sends out there."""
-        slot = int(queue[Qcol.SLOT])
-        side = side_of_port(int(queue[Qcol.PORT]), self.width, self.height)
-        route = as_records(self.image.routes.positions, POSITION)[self.slots[slot, Scol.FIRST]]
+        side = side_of_port(int(queue["port"]), self.width, self.height)
+        first = self.fields.first[queue["slot"]]
+        route = as_records(self.image.routes.positions, POSITION)[first]
         return bool(route["send"] >> side & 1)
 
     def _readers(self, source: np.ndarray, total: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -490,11 +490,13 @@ def run_thread(m: Machine, thread: int) -> bool:
         if row.kind in (Kind.VECTOR, Kind.SEND):
             goes_on = start(m, thread, number)
             if not goes_on and here.state == Standing.UNIT:
+                now.left += SCALAR_WORK  # to look whether a thread still waits is no work
                 split_thread(m, thread, now.row_end)
                 return some
             now.row_end = here.end
         elif row.kind == Kind.WAIT:
             if not wait(m, thread, number):
+                now.left += SCALAR_WORK
                 if now.fault == 0:
                     here.state = Standing.SEMAPHORE
                     split_thread(m, thread, now.row_end)

@@ -13,17 +13,17 @@ from wsc.runtime.errors import Deadlock, ExecutionFault, Interrupted, MemoryLimi
 from wsc.runtime.image import Image
 from wsc.runtime.memory import require_memory
 from wsc.runtime.record import Record, gather
-from wsc.runtime.routes import POSITION, Scol
+from wsc.runtime.routes import POSITION
 from wsc.runtime.store import make_outputs
 from wsc.runtime.tables import COUNTED, as_columns, as_records
 from wsc.runtime.values.bands import exchange, worthwhile
-from wsc.runtime.values.build import Builder, Traced
+from wsc.runtime.values.build import Builder, Slots, Traced
 from wsc.runtime.values.compiled import LIBRARY, Machine
 from wsc.runtime.values.edge import settle
 from wsc.runtime.values.records import SIDES, Fault, Mode
 from wsc.runtime.values.report import deadlock, describe, out_of_memory, sent
 from wsc.runtime.values.routers import FROM_CORE
-from wsc.runtime.values.sweep import post, serve_edge, serve_routers, sweep
+from wsc.runtime.values.sweep import post, serve_edge, serve_routers, sweep, sweep_on
 from wsc.runtime.work import Work
 
 SLICE = 1 << 27  # steps of instructions until Python looks whether someone wants to stop
@@ -166,7 +166,7 @@ class Execution:
 
     def _side_by_side(self, cores: ThreadPoolExecutor, mode: int) -> bool:
         """Sweep in all bands, each on a core, and then hand over what they have for each other."""
-        some = any(list(cores.map(lambda machine: sweep(machine, mode), self.machines)))
+        some = any(list(cores.map(lambda machine: sweep_on(machine, mode), self.machines)))
         for machine in self.machines:
             some = serve_routers(machine) or some
             if machine.now["posts"][0]:
@@ -207,7 +207,7 @@ class Execution:
             macs_f16=total("macs_f16"),
             elements=total("elements"),
             instructions={name: count for name, count in counted if count},
-            wavelets=_wavelets(self.image, machine, self.builder.traced, self.builder.columns),
+            wavelets=_wavelets(self.image, machine, self.builder.traced, self.builder.fields),
             dynamic_hops=total("dynamic_hops"),
             io_bytes_in=total("bytes_in"),
             io_bytes_out=total("bytes_out"),
@@ -233,49 +233,46 @@ def _error(image: Image, machine: Machine) -> RuntimeFault:
 
 
 def _wavelets(
-    image: Image, machine: Machine, traced: Traced, slots: np.ndarray
+    image: Image, machine: Machine, traced: Traced, slots: Slots
 ) -> dict[str, np.ndarray]:
-    """Wavelets that left each tile, by color: all that its routes' origins have sent.
-
-    slots: as in the image, column by column.
-    """
+    """Wavelets that left each tile, by color: all that its routes' origins have sent."""
     program = image.program
     sends = as_records(image.routes.positions, POSITION)["send"]
     found: dict[str, np.ndarray] = {}
     for number, (name, _) in enumerate(program.colors):
-        mine = np.flatnonzero(slots[:, Scol.COLOR] == number)
-        guided = slots[mine, Scol.GUIDED] != 0
-        # Routers that hand on runs have counted; of others, what their route's origin has sent.
-        led = np.flatnonzero(guided)
-        moves = np.zeros((len(mine), SIDES + 2), np.int64)
-        moves[led] = machine.moves[mine[led]]
-        origin = np.where(guided, -1, traced.origin[mine])
-        known = np.flatnonzero(origin >= 0)
-        totals = sent(image, machine, traced, origin[known])
-        send = sends[slots[mine[known], Scol.FIRST]]
-        for side in range(SIDES + 1):
-            moves[known, side] += np.where(send >> side & 1, totals, 0)
-        core = traced.from_core[mine[known]] & (origin[known] == mine[known])
-        moves[known[core], FROM_CORE] += totals[core]
-        tiles = slots[mine, Scol.TILE]
-        moved = np.zeros((image.tiles, SIDES + 2), np.int64)
-        moved[tiles] = moves
-        moved = moved.reshape(program.height, program.width, SIDES + 2)
-        if guided.any():
-            passed = np.zeros((image.tiles, SIDES), np.int64)
-            passed[tiles] = machine.passes[mine]
-            moved[..., :SIDES] += _along(passed.reshape(program.height, program.width, SIDES))
-        found[name] = moved
+        mine = np.flatnonzero(slots.color == number)
+        # By the way that they take: a field of tiles for each.
+        moved = np.zeros((SIDES + 2, image.tiles), np.int64)
+        led = mine[slots.guided[mine]]
+        if len(led):
+            # Routers that hand on runs have counted.
+            moved[:, slots.tile[led]] = machine.moves[led].T
+            passed = np.zeros((SIDES, image.tiles), np.int64)
+            passed[:, slots.tile[led]] = machine.passes[led].T
+            moved[:SIDES] += _along(passed.reshape(SIDES, program.height, -1)).reshape(SIDES, -1)
+        known = mine[traced.origin[mine] >= 0]
+        if len(known):
+            # Of others, what their route's origin has sent.
+            origin, tiles = traced.origin[known], slots.tile[known]
+            totals = sent(image, machine, traced, origin)
+            send = sends[slots.first[known]]
+            for side in range(SIDES + 1):
+                moved[side, tiles] = totals * (send >> side & 1)
+            moved[FROM_CORE, tiles] = totals * (traced.from_core[known] & (origin == known))
+        found[name] = moved.T.reshape(program.height, program.width, SIDES + 2)
     return found
 
 
 def _along(passed: np.ndarray) -> np.ndarray:
-    """What each tile has handed on, from where that began and ended: sums along N, E, S, W."""
-    north, east, south, west = np.moveaxis(passed, 2, 0)
+    """What each tile has handed on, from where that began and ended: sums along N, E, S, W.
+
+    passed: [side, row, column], as is what it gives.
+    """
+    north, east, south, west = passed
     sums = (
         north[::-1].cumsum(axis=0)[::-1],
         east.cumsum(axis=1),
         south.cumsum(axis=0),
         west[:, ::-1].cumsum(axis=1)[:, ::-1],
     )
-    return np.stack(sums, axis=2)
+    return np.stack(sums)

@@ -119,12 +119,14 @@ STREAM = np.dtype(
         ("base", np.int64),  # position of the first wavelet that is kept
         ("capacity", np.int64),  # positions that there is room for
         ("address", np.int64),
+        ("usual", np.int64),  # words of the block that it last gave back
         ("readers", np.int64),  # its first one in ``readers``
         ("reader_count", np.int64),
         ("queue", np.int64),  # the edge's queue that makes it, or -1
         ("color", np.int64),
         ("column", np.int64),
         ("guided", np.int64),  # routers move runs of it
+        ("mirror", np.int64),  # it repeats one of another band
         ("held", np.int64),  # runs that are under way in routers
         ("awaited", np.int64),  # its producer waits for its readers
     ]

@@ -249,10 +249,8 @@ def _why(side: Side, beyond: int) -> str:
 def _stuck(image: Image, machine: Machine, traced: Traced) -> Iterator[Wait]:
     """Wavelets of colors with one route that reach a side on which they cannot leave."""
     slots = image.routes.records[: len(traced.origin)]
-    known = np.nonzero((traced.stuck != 0) & (traced.origin >= 0))[0]
-    for slot in known.tolist():
-        if slots.guided[slot]:
-            continue
+    known = (traced.stuck != 0) & (traced.origin >= 0) & (slots.guided == 0)
+    for slot in np.flatnonzero(known).tolist():
         count = int(sent(image, machine, traced, traced.origin[slot : slot + 1])[0])
         if count:
             color = image.program.colors[int(slots.color[slot])][0]

@@ -128,11 +128,13 @@ def reserve(m: Machine, stream: int, end: int) -> bool:
     wanted = end - s.base
     if wanted <= s.capacity:
         return True
-    at = allocate(m, wanted * s.lanes)
+    # A stream that gave its block back will want as much as before.
+    words = max(wanted * s.lanes, s.usual)
+    at = allocate(m, words)
     if at < 0:
         m.now[0].fault_value = stream
         return False
-    _, size = size_class(wanted * s.lanes)
+    _, size = size_class(words)
     if s.capacity > 0:
         copy(m, at, s.address, s.capacity * s.lanes)
         release(m, s.address, s.capacity * s.lanes)
@@ -163,6 +165,41 @@ def wake_producer(m: Machine, stream: int) -> None:
     if s.awaited != 0:
         s.awaited = 0
         m.dirty[s.column] = 1
+
+
+@kernel
+def used_up(m: Machine, stream: int) -> bool:
+    """Whether all lanes have had as many wavelets, and every one of them was taken."""
+    s = m.streams[stream]
+    written = m.written[s.first : s.first + s.lanes]
+    differing = 0
+    for lane in range(1, s.lanes):
+        differing |= written[lane] ^ written[0]
+    if differing != 0:
+        return False
+    low, top = first_needed(m, stream)
+    return low == top
+
+
+@kernel
+def taken(m: Machine, reader: int) -> None:
+    """Wavelets were taken, at a core's queue among others: who waits for that may go on.
+
+    A block that is used up is given back. The next column that sends gets it while it is still in
+    the caches of the host, so a chain along a row goes through the same few blocks.
+    """
+    stream = m.source[reader]
+    wake_producer(m, stream)
+    s = m.streams[stream]
+    # Where there are more readers than one column, the producer looks, and seldom. Runs of guided
+    # streams are with routers; a mirror is filled by another band, which has blocks of its own.
+    if s.reader_count != 1 or s.guided != 0 or s.mirror != 0 or s.capacity == 0:
+        return
+    if m.cursor[reader] == m.written[s.first + m.lane[reader]] and used_up(m, stream):
+        s.usual = s.capacity * s.lanes
+        release(m, s.address, s.usual)
+        s.base = m.written[s.first]
+        s.capacity = 0
 
 
 @kernel

@@ -179,6 +179,22 @@ def sweep(m: Machine, mode: int) -> bool:
 
 
 @entry
+def sweep_on(m: Machine, mode: int) -> bool:
+    """Sweep to one side and the other until the work of a turn is done or nothing can go on.
+
+    Whether anything did.
+    """
+    now, some, idle = m.now[0], False, 0
+    while idle < 2 and now.left > 0 and now.fault == 0:
+        idle += 1
+        if sweep(m, mode):
+            some = True
+            # Where instructions do single steps, all columns have their turn before the next.
+            idle = idle if mode == Mode.STEPS else 0
+    return some
+
+
+@entry
 def post(m: Machine, mode: int) -> bool:
     """Do the remote stores to other bands that have waited; whether any could be done.
 

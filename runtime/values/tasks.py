@@ -19,8 +19,8 @@ from wsc.runtime.values.routers import send_run
 from wsc.runtime.values.streams import (
     catch_up,
     reserve,
+    taken,
     too_far_ahead,
-    wake_producer,
     wake_readers,
 )
 from wsc.runtime.values.vector import (
@@ -556,7 +556,7 @@ def complete(m: Machine, task: int) -> None:
                 queue = (t.x * now.colors + operand.color) * now.height
                 for reader in range(queue + t.y, queue + t.end):
                     cursor[reader] += count
-                wake_producer(m, m.source[queue + t.y])
+                taken(m, queue + t.y)
     finish(m, task)
 
 

@@ -108,3 +108,9 @@ def array_file(path: Path, array: np.ndarray) -> Path:
 def files(folder: Path) -> list[str]:
     """Everything below a folder, hidden files too."""
     return sorted(str(item.relative_to(folder)) for item in folder.rglob("*"))
+
+
+def dumped(folder: Path, name: str) -> Path:
+    """What ``--dump-ir`` wrote behind a pass."""
+    (path,) = folder.glob(f"[0-9][0-9]-{name}.txt")
+    return path

@@ -7,17 +7,28 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.helpers import done, files, mlp, refused, text_file, wsc
+from tests.cli.helpers import done, dumped, files, mlp, refused, text_file, wsc
 from wsc.cli.compile import pass_names
 from wsc.ir.task_text import parse_placed
 from wsc.ir.text import parse_graph
 
-PASSES = ["import", "simplify", "tokens", "blocks", "between", "place", "memory", "emit", "route"]
+PASSES = [
+    "import",
+    "simplify",
+    "tokens",
+    "heads",
+    "blocks",
+    "between",
+    "place",
+    "memory",
+    "emit",
+    "route",
+]
 
 
 def test_passes() -> None:
     assert pass_names() == PASSES
-    assert pass_names(True) == [*PASSES[:6], "steps", *PASSES[6:]]
+    assert pass_names(True) == [*PASSES[:7], "steps", *PASSES[7:]]
 
 
 def test_files_and_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,11 +108,12 @@ def test_compiling_goes_on_with_what_stays(tmp_path: Path) -> None:
     options = ("compile", model, "-o", out, "--fabric", "3x2", "--steps", 3, "--weights")
     done(wsc(*options, "resident", "--dump-ir", folder))
     text = out.read_bytes()
-    for name in ("05-place", "06-steps", "07-memory", "08-emit"):
-        done(wsc(*options, "resident", "--from", folder / f"{name}.txt"))
+    for name in ("place", "steps", "memory", "emit"):
+        done(wsc(*options, "resident", "--from", dumped(folder, name)))
         assert out.read_bytes() == text, name
-    assert "steps 3 times tasks" in (folder / "06-steps.txt").read_text()
-    other = wsc(*options[:-3], "--from", folder / "06-steps.txt")
+    steps = dumped(folder, "steps")
+    assert "steps 3 times tasks" in steps.read_text()
+    other = wsc(*options[:-3], "--from", steps)
     refused(other, "there is no pass 'steps'")
 
 
@@ -110,7 +122,7 @@ def test_what_compiling_does_not_go_on_from(tmp_path: Path) -> None:
     options = ("compile", model, "-o", out)
     done(wsc(*options, "--fabric", "2x2", "--dump-ir", folder))
     out.unlink()
-    place, graph = folder / "05-place.txt", folder / "01-simplify.txt"
+    place, graph = dumped(folder, "place"), dumped(folder, "simplify")
     placed = place.read_text()
 
     def says(text: str, *reasons: str, more: tuple[str, ...] = ()) -> None:
@@ -130,12 +142,12 @@ def test_what_compiling_does_not_go_on_from(tmp_path: Path) -> None:
     first = placed.index("task load")
     says(placed[:first] + placed[placed.index("task", first + 1) :], "before anything is written")
     says(re.sub(r"(buffer v_x : f32 size) \d+", r"\1 4", placed), "beyond its 4 bytes")
-    memory = (folder / "06-memory.txt").read_text()
+    memory = dumped(folder, "memory").read_text()
     says(re.sub(r" at \d+", " at 0", memory), "overlap")
-    route = (folder / "08-route.txt").read_text()
+    route = dumped(folder, "route").read_text()
     says(route, "not those that the program was compiled for", more=("--set", "ramp.latency=9"))
     refused(wsc(*options, "--from", tmp_path / "none.txt"), "none.txt: cannot be read")
-    refused(wsc(*options[:3], place, "--from", place), "05-place.txt")
+    refused(wsc(*options[:3], place, "--from", place), place.name)
 
 
 def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -175,7 +187,8 @@ def test_forms_that_are_not_there(tmp_path: Path) -> None:
     assert not out.exists()
     done(wsc(*options, "--dump-ir", tmp_path / "ir"))
     out.unlink()
-    later = (*options, "--from", tmp_path / "ir" / "06-memory.txt")
-    refused(wsc(*later, "--form", "fc0=local"), "06-memory.txt: has the forms of nodes in it")
+    memory = dumped(tmp_path / "ir", "memory")
+    later = (*options, "--from", memory)
+    refused(wsc(*later, "--form", "fc0=local"), f"{memory.name}: has the forms of nodes in it")
     refused(wsc(*later, "--explain", "fc0"), "goes on behind")
     assert not out.exists()

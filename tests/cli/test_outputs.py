@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from tests.cli.helpers import TWICE, array_file, done, files, mlp, refused, text_file, wsc
+from wsc.cli.compile import pass_names
 from wsc.cli.outputs import LONGEST, array_paths, file_names, given_files, write_arrays
 from wsc.models import builders
 
@@ -115,11 +116,12 @@ def test_the_weights_of_a_program_replace_no_external_data(tmp_path: Path) -> No
 
 def test_a_dump_replaces_no_input(tmp_path: Path) -> None:
     model = mlp(tmp_path)
-    (tmp_path / "05-place.txt").hardlink_to(model)
+    dump = tmp_path / f"{pass_names().index('place'):02d}-place.txt"
+    dump.hardlink_to(model)
     result = wsc("compile", model, "-o", tmp_path / "m.wsa", "--dump-ir", tmp_path)
-    refused(result, "05-place.txt: is the input")
-    (tmp_path / "05-place.txt").unlink()
-    result = wsc("compile", model, "-o", tmp_path / "05-place.txt", "--dump-ir", tmp_path)
+    refused(result, f"{dump.name}: is the input")
+    dump.unlink()
+    result = wsc("compile", model, "-o", dump, "--dump-ir", tmp_path)
     refused(result, "two outputs")
     assert files(tmp_path) == ["mlp.onnx"]
 

@@ -38,9 +38,17 @@ def sent(width: int, height: int, turns: Turns, words: int) -> Sample:
     return of_batches(batches, whole(width), whole(height))
 
 
+def only_cells(monkeypatch: pytest.MonkeyPatch, side: int, lanes: int = 8) -> None:
+    """Follow messages between so many cells alone, never between tiles."""
+    monkeypatch.setattr(cells, "GRIDS", ((side, lanes),))
+    monkeypatch.setattr(cells, "BUDGET", 0)
+
+
 def arrived(messages: Sample, width: int, height: int) -> float:
     """When the last of them has."""
-    return float(Moves().arrivals(messages, whole(width), whole(height), DEPTH, RAMP)[0].max())
+    return float(
+        Moves(cells.BUDGET).arrivals(messages, whole(width), whole(height), DEPTH, RAMP)[0].max()
+    )
 
 
 def shifted(apart: int, first: int, words: int) -> Sample:
@@ -63,8 +71,7 @@ def test_a_message_waits_for_those_that_enter_on_its_way(
     first: int, apart: int, measured: int, grid: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if grid == "cells":
-        monkeypatch.setattr(cells, "SINGLE", 0)
-        monkeypatch.setattr(cells, "SIDES", (8,))
+        only_cells(monkeypatch, 8)
     assert abs(arrived(shifted(apart, first, 875), 1, 125) / measured - 1) < 0.1
 
 
@@ -125,9 +132,8 @@ def test_cells_take_about_as_long_as_single_tiles(
 ) -> None:
     messages = sent(width, height, pattern(width, height), 10)
     single = arrived(messages, width, height)
-    monkeypatch.setattr(cells, "SINGLE", 0)
-    monkeypatch.setattr(cells, "SIDES", (16,))
-    assert abs(arrived(messages, width, height) / single - 1) < 0.2
+    only_cells(monkeypatch, 24)
+    assert abs(arrived(messages, width, height) / single - 1) < 0.06
 
 
 def test_a_sample_stands_for_all() -> None:
@@ -161,4 +167,4 @@ def test_followed_messages_are_bounded() -> None:
     turns = [tuple(random.integers(0, size, (size, size)) for _ in "xy") for _ in range(4)]
     messages = sent(size, size, [(to_x, to_y) for to_x, to_y in turns], 5)
     most = 60_000
-    assert cells.flows_of(messages, size, size, most).stages <= cells.SINGLE * most
+    assert cells.flows_of(messages, size, size, most).stages <= most

@@ -118,6 +118,15 @@ def test_moves_on_a_sampled_mesh(fabric: str) -> None:
     assert prediction.cycles == pytest.approx(run.cycles, rel=0.03)
 
 
+@pytest.mark.parametrize(("batches", "inner"), [(12, 16), (12, 8), (6, 16)])
+def test_blocks_from_both_sides_share_the_ramp_of_their_owner(batches: int, inner: int) -> None:
+    """They come at half the rate, and so do those behind them, if they are longer than queues."""
+    model, feeds = single("MatMul", [(batches, 8, inner), (batches, inner, 64)])()
+    program = build(model, "8x1")
+    prediction, run = predict(program.assembly, program.fabric), program.run(feeds)
+    assert prediction.cycles == pytest.approx(run.cycles, rel=0.015)
+
+
 def test_what_no_formula_covers_is_said() -> None:
     with pytest.raises(Unpredictable, match="color 'back' is no flow"):
         predict(parse(TWICE), find_fabric("4x2"))

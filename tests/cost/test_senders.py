@@ -28,11 +28,11 @@ def test_all_that_walking_tiles_send_is_found(mesh: str, monkeypatch: pytest.Mon
     found: list[tuple[Sample, Sample]] = []
     arrived = threads.Threads.arrived
 
-    def compare(walk: threads.Threads, lanes: threads.Lanes) -> None:
+    def compare(walk: threads.Threads, lanes: threads.Lanes, words: object) -> None:
         if walk.messages:
             walked = threads.of_batches(walk.messages, walk.x, walk.y)
             found.append((walked, walk.on_their_way()))
-        arrived(walk, lanes)
+        arrived(walk, lanes, words)
 
     monkeypatch.setattr(threads.Threads, "arrived", compare)
     Walk(program.assembly, program.fabric).run()

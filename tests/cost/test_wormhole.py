@@ -86,3 +86,35 @@ def test_over_a_neighbour(count: int, length: int) -> None:
     sends = [("y > 1", "y - 2"), ("y > 0", "y - 1"), ("y < H - 1", "y + 1"), ("y < H - 2", "y + 2")]
     senders = "(y > 1) + (y > 0) + (y < H - 1) + (y < H - 2)"
     assert abs(_deviation(14, sends, senders, count, length)) < 0.1
+
+
+def test_messages_that_end_within_one_cell_wait_for_each_other() -> None:
+    """Two come from both sides and turn south there: neither takes the other's place."""
+    width, height, words = 3, 3, 20.0
+    begin = np.searchsorted([0, 2], np.arange(width * height + 1))
+    target = np.array([width + 1, 2 * width + 1])
+    cycles, shares = np.full((5, 2), words), np.ones((5, 2))
+    inside = np.array([[1, -1], [0, 0]])
+    start = np.zeros(2)
+    sends = Sends(begin, target, cycles, shares, inside, start, start + words - 1)
+    grid = Grid(np.full(width, 8.0), np.full(height, 8.0))
+    arrived, _ = follow(sends, grid, 4, 2.0, 1.0, compiled=False)
+    assert min(arrived[target]) > words
+    assert max(arrived[target]) > 2 * words
+
+
+def test_lanes_of_a_link_are_links() -> None:
+    """Messages on two rows of one cell do not meet; on one row the second waits for the first."""
+    words = 100.0
+    cycles, shares, inside = np.full((5, 2), words), np.ones((5, 2)), np.zeros((2, 2), int)
+    start = np.zeros(2)
+    latest: dict[bool, float] = {}
+    for apart in (True, False):
+        # From the cell in the west to two columns of the one in the east.
+        senders = [0, 2] if apart else [0, 0]
+        begin = np.searchsorted(senders, np.arange(5))
+        sends = Sends(begin, np.array([2, 3]), cycles, shares, inside, start, start + words - 1)
+        grid = Grid(np.full(2, 4.0), np.full(1, 4.0), lanes=2)
+        latest[apart] = follow(sends, grid, 4, 2.0, 1.0, compiled=False)[0].max()
+    assert latest[True] < 1.2 * words
+    assert latest[False] > 2 * words

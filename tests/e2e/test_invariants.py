@@ -66,7 +66,7 @@ def test_text_is_the_identity_after_each_pass(network: Network, precision: str) 
         precision=precision,
         observe=lambda name, stage: stages.append((name, stage)),
     )
-    names = ["import", "simplify", "tokens", "blocks", "between"]
+    names = ["import", "simplify", "tokens", "heads", "blocks", "between"]
     names += ["place", "memory", "emit", "route"]
     assert [name for name, _ in stages] == names
     for name, stage in stages:

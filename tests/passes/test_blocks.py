@@ -24,6 +24,7 @@ from wsc.isa.types import DType
 from wsc.models.builders import transformer_encoder
 from wsc.models.language import Task, build, find_shape
 from wsc.passes.blocks import Blocks
+from wsc.passes.heads import Heads
 from wsc.passes.simplify import Simplify
 
 EXPORTS = Path(__file__).parents[1] / "exports"
@@ -31,7 +32,8 @@ EXPORTS = Path(__file__).parents[1] / "exports"
 
 def force(patch: pytest.MonkeyPatch, size: int) -> None:
     """Blocks of so many keys, whether they are needed or not."""
-    patch.setattr(Blocks, "_size", lambda self, types, item: size)
+    patch.setattr(Blocks, "keys", lambda self, types, item: size)
+    patch.setattr(Heads, "sizes", lambda self, graph, item: None)
 
 
 def feeds(session: onnxruntime.InferenceSession) -> dict[str, np.ndarray]:

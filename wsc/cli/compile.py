@@ -300,6 +300,7 @@ def command(
                     resume=resume,
                     forms=wanted,
                     f64=f64,
+                    whole=dump_ir is not None or print_ir_after is not None,
                     **held,
                 )
         finally:  # what the passes gave until one of them refused is what one wants to see

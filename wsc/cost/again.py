@@ -98,9 +98,16 @@ class State:
         counts += [token.here.copy() for _, token in tokens]
         return State(times, counts, tuple(number for number, _ in tokens))
 
-    def rounded(self) -> list[np.ndarray]:
-        """All arrays; equal for states that are the same but for parts of a cycle."""
-        return [*(np.round(array, DIGITS) + 0.0 for array in self.times), *self.counts]
+    def digest(self) -> bytes:
+        """A digest of it all; equal for states that are the same but for parts of a cycle."""
+        arrays = [*self.times, *self.counts]
+        shapes = [(array.shape, array.dtype.char) for array in arrays]
+        seen = blake2b(repr((self.semaphores, shapes)).encode())
+        # There are dozens of arrays of a few hundred tiles: they are rounded as one.
+        times = np.concatenate([array.ravel() for array in self.times])
+        seen.update((np.round(times, DIGITS) + 0.0).tobytes())
+        seen.update(b"".join(array.tobytes() for array in self.counts))
+        return seen.digest()
 
     def restore(self, walk: Walk, base: float, used: frozenset[Flow]) -> None:
         """Make it the state of a walk."""
@@ -199,12 +206,10 @@ class Calls:
         self.known.setdefault(begun.key, []).append(done)
 
     def _key(self, call: Call, arguments: dict[str, Any], state: State) -> Key:
-        seen = blake2b(repr(state.semaphores).encode())
+        seen = blake2b(state.digest())
         for name, value in sorted(arguments.items()):
             array = np.asarray(value)
             seen.update(f"{name} {array.shape}".encode() + array.tobytes())
-        for array in state.rounded():
-            seen.update(repr(array.shape).encode() + np.ascontiguousarray(array).tobytes())
         return call.procedure, seen.digest()
 
     def _flows(self, walk: Walk, name: str) -> frozenset[Flow]:

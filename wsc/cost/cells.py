@@ -6,6 +6,7 @@ single tiles are (``wormhole``). A message there stands for all that goes from o
 in some turns of a loop. How long it takes to pass is the number of its wavelets for each of the
 lines over which they are spread: rows of its senders, columns and tiles of its targets. Of a link
 of the grid, which is as many links of the mesh as its cell has rows or columns, it takes a part.
+These links have lanes, each for a few of the rows or columns, which do not wait for each other.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ import numpy as np
 
 from wsc.cost.messages import Sample
 from wsc.cost.tiles import Axis
-from wsc.cost.wormhole import Grid, Sends, follow
+from wsc.cost.wormhole import FAR, SHORT, Grid, Sends, follow
 
-STAGES = 100_000  # routers passed by all messages of a move together: about so many, or ...
-SINGLE = 4  # ... times this if each tile has a router, in the first moves of a program ...
-BUDGET = 1_200_000  # ... which pass this number
-SIDES = (24, 16, 12, 8)  # cells along each axis, if the other one has as many
+STAGES = 400_000  # routers passed by all messages of a move together, at most
+BUDGET = 1_200_000  # ... and so many in the first moves of a program if each tile has a router
+# Cells along each axis, if the other one has as many, and lanes of a link between them: the
+# coarser, the less exact.
+GRIDS = ((24, 8), (16, 8), (12, 8), (8, 8), (8, 4), (8, 2), (8, 1))
 WIDEST = 8  # tiles between those of a sample that send, if those between them do
 FINER = 1.2  # steps in which cells get smaller
 
@@ -32,6 +34,12 @@ class Cells:
 
     of: np.ndarray
     tiles: np.ndarray
+
+    def lanes(self, count: int) -> np.ndarray:
+        """The lane of each coordinate, if each cell has so many side by side."""
+        begins = np.cumsum(self.tiles) - self.tiles
+        inside = (np.arange(len(self.of)) - begins[self.of]) * count // self.tiles[self.of]
+        return self.of * count + inside.astype(np.int64)
 
     @property
     def count(self) -> int:
@@ -85,11 +93,13 @@ def _halved(before: np.ndarray, limit: float, begin: int, end: int) -> list[int]
 class Flows:
     """Messages between cells, in the order of their senders, and of turns.
 
-    source, target: cells, row by row. of: which of them an entry of the sample belongs to.
+    lanes: those of each link. source, target: numbered as in ``wormhole.Sends``. of: which of them
+    an entry of the sample belongs to.
     """
 
     x: Cells
     y: Cells
+    lanes: int
     source: np.ndarray
     target: np.ndarray
     of: np.ndarray
@@ -97,19 +107,20 @@ class Flows:
     @property
     def stages(self) -> int:
         """Routers that they pass, together."""
-        across = np.abs(self.source % self.x.count - self.target % self.x.count)
-        down = np.abs(self.source // self.x.count - self.target // self.x.count)
+        wide, lanes = self.x.count, self.lanes
+        across = np.abs(self.source % wide - self.target // lanes % wide)
+        down = np.abs(self.source // (wide * lanes) - self.target // (wide * lanes))
         return int((across + down + 1).sum())
 
     @staticmethod
-    def between(x: Cells, y: Cells, sent: Sample, parts: int) -> Flows:
+    def between(x: Cells, y: Cells, sent: Sample, parts: int, lanes: int) -> Flows:
         """Those of a sample, if its turns are taken together to so many parts."""
-        cells = x.count * y.count
-        source = y.of[sent.y] * x.count + x.of[sent.x]
-        target = y.of[sent.to_y] * x.count + x.of[sent.to_x]
+        targets = x.count * y.count * lanes
+        source = y.lanes(lanes)[sent.y] * x.count + x.of[sent.x]
+        target = y.of[sent.to_y] * x.count * lanes + x.lanes(lanes)[sent.to_x]
         part = sent.turn * parts // sent.turns
-        keys, of = np.unique((source * parts + part) * cells + target, return_inverse=True)
-        return Flows(x, y, keys // (parts * cells), keys % cells, of)
+        keys, of = np.unique((source * parts + part) * targets + target, return_inverse=True)
+        return Flows(x, y, lanes, keys // (parts * targets), keys % targets, of)
 
 
 @dataclass(slots=True)
@@ -132,34 +143,38 @@ class Moves:
         Returns:
             Two times cycles, [rows, columns] of sampled tiles; 0 where there is none.
         """
-        flows = flows_of(sent, x.size, y.size, STAGES, SINGLE * STAGES if self.budget > 0 else 0)
+        flows = flows_of(sent, x.size, y.size, STAGES, self.budget > 0)
         self.budget -= flows.stages
-        grid = Grid(flows.x.tiles, flows.y.tiles)
+        lanes = flows.lanes
+        grid = Grid(flows.x.tiles, flows.y.tiles, lanes)
         came, ends = follow(_sends(flows, sent), grid, depth, ramp, hop, compiled=True)
-        shape = flows.y.count, flows.x.count
-        at = np.ix_(flows.y.of[y.places], flows.x.of[x.places])
-        return came.reshape(shape)[at], ends.reshape(shape)[at]
+        came = came.reshape(flows.y.count, flows.x.count * lanes)
+        ends = ends.reshape(flows.y.count * lanes, flows.x.count)
+        return (
+            came[np.ix_(flows.y.of[y.places], flows.x.lanes(lanes)[x.places])],
+            ends[np.ix_(flows.y.lanes(lanes)[y.places], flows.x.of[x.places])],
+        )
 
 
-def flows_of(sent: Sample, width: int, height: int, most: int, single: int = 0) -> Flows:
-    """The messages of the finest grid on which they pass about so many routers.
+def flows_of(sent: Sample, width: int, height: int, most: int, single: bool = False) -> Flows:
+    """The messages of the finest grid on which they pass at most so many routers.
 
-    single: how many they may pass if each tile has a router.
+    single: whether each tile may have a router.
     """
     far = np.abs(sent.to_x - sent.x) + np.abs(sent.to_y - sent.y) + 1
     known = sent.wide.max() == 1 and sent.high.max() == 1
-    if known and far.sum() <= single:
-        return Flows.between(Cells.single(width), Cells.single(height), sent, sent.turns)
-    found = _on_cells(sent, width, height, SIDES[0], most)
-    for side in SIDES[1:]:
-        if found.stages <= SINGLE * most:  # cells that are larger are less exact
+    if single and known and far.sum() <= most:
+        return Flows.between(Cells.single(width), Cells.single(height), sent, sent.turns, 1)
+    found = _on_cells(sent, width, height, *GRIDS[0], most)
+    for side, lanes in GRIDS[1:]:
+        if found.stages <= most:
             break
-        found = _on_cells(sent, width, height, side, most)
+        found = _on_cells(sent, width, height, side, lanes, most)
     return found
 
 
-def _on_cells(sent: Sample, width: int, height: int, side: int, most: int) -> Flows:
-    """The messages between about ``side`` x ``side`` cells, with turns taken together.
+def _on_cells(sent: Sample, width: int, height: int, side: int, lanes: int, most: int) -> Flows:
+    """The messages between about ``side`` x ``side`` cells with lanes, with turns taken together.
 
     most: routers that they may pass, unless all turns together pass more.
     """
@@ -170,10 +185,10 @@ def _on_cells(sent: Sample, width: int, height: int, side: int, most: int) -> Fl
     x = Cells.cut(width, _known(sent.x, sent.wide, columns), (sent.x, sent.to_x))
     y = Cells.cut(height, _known(sent.y, sent.high, rows), (sent.y, sent.to_y))
     parts = sent.turns
-    found = Flows.between(x, y, sent, parts)
+    found = Flows.between(x, y, sent, parts, lanes)
     while found.stages > most and parts > 1:
         parts = max(min(parts * most // found.stages, parts - 1), 1)
-        found = Flows.between(x, y, sent, parts)
+        found = Flows.between(x, y, sent, parts, lanes)
     return found
 
 
@@ -186,8 +201,9 @@ def _sends(flows: Flows, sent: Sample) -> Sends:
     """How long each of the messages takes, of which part of its links, and when it leaves."""
     words = sent.wavelets * sent.wide * sent.high
     whole = np.bincount(flows.of, words)
-    begin = np.searchsorted(flows.source, np.arange(flows.x.count * flows.y.count + 1))
-    rows, columns = flows.source // flows.x.count, flows.target % flows.x.count
+    ends = flows.x.count * flows.y.count * flows.lanes
+    begin = np.searchsorted(flows.source, np.arange(ends + 1))
+    rows, columns = flows.source // flows.x.count, flows.target % (flows.x.count * flows.lanes)
     # Lines of the mesh over which a message is spread, and those of which its links consist.
     more_x, more_y = _more(sent, sent.to_x), _more(sent, sent.to_y)
     tiles = sent.to_y * len(flows.x.of) + sent.to_x
@@ -208,8 +224,9 @@ def _sends(flows: Flows, sent: Sample) -> Sends:
     ):
         ahead, held = _within(axis, begins, ends)
         part = np.bincount(flows.of, held * words) / whole
-        sign = np.sign(np.bincount(flows.of, ahead * words)).astype(np.int64)
-        inside.append(np.where(part > 0, sign, 0))
+        mean = np.bincount(flows.of, ahead * words / axis.tiles[axis.of[ends]]) / whole
+        reach = np.where(np.abs(mean) < 0.5, SHORT, FAR)
+        inside.append(np.where(part > 0, np.sign(mean).astype(np.int64) * reach, 0))
         cycles.insert(2 * place + 1, np.maximum(cycles[2 * place] * part, 1.0))
         shares.insert(2 * place + 1, shares[2 * place])
     first, last = (np.bincount(flows.of, time * words) / whole for time in (sent.first, sent.last))

@@ -98,7 +98,9 @@ def of_all(sent: list[Sent], sampled: Sample, across: Axis, down: Axis, x: Axis,
         return np.concatenate([np.broadcast_to(part, shape)[tiles] for part, tiles in parts])
 
     wavelets = each([part.messages * (part.words + HEADERS) for part in sent]).astype(float)
-    # A tile's messages go one after the other, as fast as those of the sampled tiles on average.
+    turn = np.repeat(np.arange(len(sent)), [len(tiles[0]) for tiles in at])
+    # A tile's messages go one after the other, all of them in the time of a sampled tile. What it
+    # takes beyond the wavelets is spent evenly over the turns, those without a message too.
     tile = row * width + column
     order = np.argsort(tile, kind="stable")
     through = np.empty(len(tile))
@@ -107,10 +109,15 @@ def of_all(sent: list[Sent], sampled: Sample, across: Axis, down: Axis, x: Axis,
     through -= (np.cumsum(whole) - whole)[tile]
     begin, span = _spans(sampled, x, y)
     near = y.nearest(down.places)[row], x.nearest(across.places)[column]
-    share = through / whole[tile], wavelets / whole[tile]
-    last = begin[near] + span[near] * share[0]
+    begins, ends = np.full(len(whole), len(sent)), np.zeros(len(whole), np.int64)
+    np.minimum.at(begins, tile, turn)
+    np.maximum.at(ends, tile, turn)
+    turns = (ends - begins)[tile]
+    spare = np.where(turns > 0, np.maximum(span[near] - whole[tile], 0.0), 0.0)
+    pace = (span[near] - spare) / whole[tile]
+    last = begin[near] + through * pace + spare * (turn - begins[tile]) / np.maximum(turns, 1)
     return Sample(
-        np.repeat(np.arange(len(sent)), [len(tiles[0]) for tiles in at]),
+        turn,
         across.places[column],
         down.places[row],
         across.weight[column],
@@ -118,7 +125,7 @@ def of_all(sent: list[Sent], sampled: Sample, across: Axis, down: Axis, x: Axis,
         each([part.to_x for part in sent]),
         each([part.to_y for part in sent]),
         wavelets,
-        last - span[near] * share[1],
+        last - wavelets * pace,
         last,
     )
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from wsc.cost.walk import Walk
 
 LONG = 64  # turns of a loop below which every one is walked
-PERIOD = 4
+PERIODS = (3, 4)  # turns after which the same buffers are used again: three, or two or four
 TOLERANCE = 0.5  # cycles by which two periods of a tile may differ
 ALIKE = 1e-4  # of its cycles by which a layer may differ from the one before
 
@@ -43,7 +43,7 @@ class Rhythm:
     """
 
     changes: list[int]
-    marks: deque[Mark] = field(default_factory=lambda: deque(maxlen=2 * PERIOD + 1))
+    marks: deque[Mark] = field(default_factory=lambda: deque(maxlen=2 * max(PERIODS) + 1))
 
     @staticmethod
     def of(places: Iterable[int], count: int) -> Rhythm:
@@ -57,18 +57,28 @@ class Rhythm:
         if turn in self.changes:
             self.marks.clear()
         self.marks.append(_mark(walk))
-        periods = (following - turn - 1) // PERIOD - 1
-        if len(self.marks) <= 2 * PERIOD or periods < 2:
-            return 0
-        first, middle, last = (self.marks[place] for place in (0, PERIOD, 2 * PERIOD))
+        for period in PERIODS:
+            times = (following - turn - 1) // period - 1
+            if times >= 2 and self._steady(period):
+                self._advance(walk, period, times)
+                self.marks.clear()
+                return times * period
+        return 0
+
+    def _steady(self, period: int) -> bool:
+        """Whether the last turns have taken as long as those so many turns before, in each tile."""
+        if len(self.marks) <= 2 * period:
+            return False
+        last, middle, first = (self.marks[-1 - back * period] for back in range(3))
         one, two = middle.time - first.time, last.time - middle.time
-        if np.abs(two - one).max() > TOLERANCE:
-            return 0
-        walk.advance(two * periods, (last.taken - middle.taken) * periods)
-        more = (last.tally - middle.tally) * periods
-        set_tally(walk, last.tally + more, last.macs + (last.macs - middle.macs) * periods)
-        self.marks.clear()
-        return periods * PERIOD
+        return bool(np.abs(two - one).max() <= TOLERANCE)
+
+    def _advance(self, walk: Threads, period: int, times: int) -> None:
+        """Set the walk on by so many times what the last ``period`` turns have done."""
+        middle, last = self.marks[-1 - period], self.marks[-1]
+        more = (last.tally - middle.tally) * times
+        walk.advance((last.time - middle.time) * times, (last.taken - middle.taken) * times)
+        set_tally(walk, last.tally + more, last.macs + (last.macs - middle.macs) * times)
 
 
 @dataclass(slots=True)
@@ -76,32 +86,47 @@ class Layers:
     """Watches the turns of a loop of main: layers, of which one is like another.
 
     number: of the loop among the statements of main. A turn is long, so that few are walked: the
-    first ones, until two have taken the same time.
+    first ones, until one leaves all clocks and streams as the one before it left them, or two have
+    taken the same time. states: digests of all that decides times, behind each turn; None where
+    something is still on its way.
     """
 
     number: int
     count: int
     marks: deque[Mark] = field(default_factory=lambda: deque(maxlen=3))
     edge: list[np.ndarray] = field(default_factory=list[np.ndarray])
+    states: list[bytes | None] = field(default_factory=list[bytes | None])
 
     def skip(self, walk: Walk, turn: int) -> int:
         """Turns that need no walk after ``turn``; clocks and spans are set on by as many."""
         self.marks.append(_mark(walk))
         # What comes in blocks for each tile, or leaves so, has an order of its own.
         self.edge.append(walk.streams.blocks)
+        self.states.append(walk.stands())
         left = self.count - turn - 1
-        quiet = len(self.edge) >= 3 and (self.edge[-1] == self.edge[-3]).all()
-        if len(self.marks) < 3 or not left or not quiet or walk.messages:
+        if not left or walk.messages or not (self._stands() or self._steady()):
             return 0
-        first, middle, last = self.marks
-        one, two = middle.time - first.time, last.time - middle.time
-        if np.abs(two - one).max() > max(TOLERANCE, ALIKE * float(two.max())):
-            return 0
-        walk.repeat(self.number, turn, left, float(two.max()))
-        walk.advance(two * left, (last.taken - middle.taken) * left)
+        middle, last = self.marks[-2], self.marks[-1]
+        cycles = last.time - middle.time
+        walk.repeat(self.number, turn, left, float(cycles.max()))
+        walk.advance(cycles * left, (last.taken - middle.taken) * left)
         more = (last.tally - middle.tally) * left
         set_tally(walk, last.tally + more, last.macs + (last.macs - middle.macs) * left)
         return left
+
+    def _stands(self) -> bool:
+        """Whether the last turn has left all as the one before it: the next one will, too."""
+        if len(self.states) < 2 or self.states[-1] is None:
+            return False
+        return self.states[-1] == self.states[-2] and bool((self.edge[-1] == self.edge[-2]).all())
+
+    def _steady(self) -> bool:
+        """Whether the last two turns have taken the same time."""
+        if len(self.marks) < 3 or (self.edge[-1] != self.edge[-3]).any():
+            return False
+        first, middle, last = self.marks
+        one, two = middle.time - first.time, last.time - middle.time
+        return bool(np.abs(two - one).max() <= max(TOLERANCE, ALIKE * float(two.max())))
 
 
 def _mark(walk: Threads) -> Mark:

@@ -519,10 +519,10 @@ class Threads:
 
     def _wait(self, op: Op, frame: Frame, lanes: Lanes) -> Steps:
         assert op.semaphore is not None
+        count = self._code(op.operands[0].value)(frame)  # type: ignore[union-attr]
         if op.semaphore in self.network:
-            self.arrived(lanes)
+            self.arrived(lanes, count)
         else:
-            count = self._code(op.operands[0].value)(frame)  # type: ignore[union-attr]
             if isinstance(count, np.ndarray):
                 raise Unpredictable("tiles wait for different counts")
             yield from self._take(op.semaphore, int(count), lanes)
@@ -600,8 +600,12 @@ class Threads:
         far = np.abs(to_x - self.x.places[columns]) + np.abs(to_y - self.y.places[rows])
         self.tally.hops += float((weight * sent * far).sum())
 
-    def arrived(self, lanes: Lanes) -> None:
-        """Tiles wait for all messages that are on their way."""
+    def arrived(self, lanes: Lanes, words: Any) -> None:
+        """Tiles wait for so many words: for all messages that are on their way.
+
+        Times may be those of a whole cell of tiles. Who sends nothing, and who takes nothing, has
+        no part in them.
+        """
         fabric = self.fabric
         depth, ramp, hop = fabric.dynamic_places, fabric.ramp_latency, fabric.hop_cycles
         if not self.messages:
@@ -610,10 +614,16 @@ class Threads:
             came, ends = self._known.times(self.messages, self.x, self.y, depth, ramp, hop)
         else:
             came, ends = self._moves.arrivals(self.on_their_way(), self.x, self.y, depth, ramp, hop)
-        self.time = np.maximum(self.time, ends)
+        sends = np.zeros(self.time.shape, bool)
+        for batch in self.messages:
+            sends[batch.row, batch.column] = True
+        takes = lanes.mask & (np.asarray(words) > 0)
+        # A number that memory tells is not known.
+        takes = takes if takes.any() else lanes.mask
+        np.copyto(self.time, np.maximum(self.time, ends), where=sends)
+        np.copyto(self.time, np.maximum(self.time, came), where=takes)
         self.sources.wait()
         self.messages = []
-        np.copyto(self.time, np.maximum(self.time, came), where=lanes.mask)
 
     def on_their_way(self) -> Sample:
         """Messages that nobody has waited for, of many more tiles than walk, where that can be."""

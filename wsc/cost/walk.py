@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from wsc.cost.again import Calls
+from wsc.cost.again import Calls, State
 from wsc.cost.decisive import Scalars
 from wsc.cost.steady import LONG, Layers, Rhythm
 from wsc.cost.threads import Frame, Pass, Span, Steps, Threads
@@ -133,6 +133,16 @@ class Walk(Threads):
     def _again(self, call: Call, frame: Frame) -> bool:
         """Do what an earlier call of main did, if one began as this one does."""
         return self.calls.again(self, call, self._given(call, frame))
+
+    def stands(self) -> bytes | None:
+        """A digest of all that decides times from now on, but for what the edge feeds next.
+
+        It is relative to the first tile's clock; None while something is on its way.
+        """
+        if not self.quiet():
+            return None
+        flows = frozenset(flow for flow, _ in self.streams.items())
+        return State.of(self, float(self.time.min()), flows).digest()
 
     def quiet(self) -> bool:
         """Whether no unit is at work on what others have to do first, and no message is out."""

@@ -10,7 +10,8 @@ On a large mesh a router of the grid stands for a cell of tiles, and a message f
 one cell to another. On the links along x, those along y and at their targets these are spread over
 more or fewer lines, so a message has a time of its own for each. Behind a cell's many routers, a
 message from before them has next to none of the turns, since each router gives half of them to
-those that enter there.
+those that enter there. What goes along one row of a cell does not wait for what goes along another
+one, so the links of the grid have lanes, each for some rows or columns of its cell.
 
 The code is that of Python for few messages, and compiled by Numba for many.
 """
@@ -25,15 +26,17 @@ from typing import Any
 
 import numpy as np
 
-RAMP = 4  # outputs and inputs of a router: N, E, S, W and this
-INSIDE = 5  # another input: from within its cell
-ENTRIES = 6
+RAMP = 4  # outputs and inputs of a router: N, E, S, W, this, and from ...
+INSIDE = 5  # ... here on to and from links within its cell, by their side
+ENTRIES, SIDES = 9, 9  # inputs and outputs of a router: those within its cell as well
+SHORT, FAR = 1, 2  # ways within a cell: on links there, or on those by which others leave it too
 ACROSS, WITHIN_X, DOWN, WITHIN_Y, INTO = range(5)  # kinds of what a message passes
 
 # Events: a number from 0 on is a stage of its way that a message's last wavelet has passed; ASK
 # that a header asks for its output; below, the output SERVE - event is to be looked at.
 ASK, SERVE = -1, -2
 MOST_TURNS = 10  # powers of two
+LINES = 1024  # cycles of which the events stand in lines
 TINY = 1e-6  # of a link, or a wavelet
 
 
@@ -41,13 +44,15 @@ TINY = 1e-6  # of a link, or a wavelet
 class Sends:
     """Messages in the order in which their senders send them.
 
-    begin: for each router its first message; one more entry for the end. target: routers.
+    begin: for each sender its first message; one more entry for the end. Senders are the lanes of
+    routers along x, by (lanes * row + lane) * columns + column. target: the lanes of routers along
+    y, by row * lanes * columns + lanes * column + lane.
     cycles: [5, messages], those that each takes to pass a link along x, what it passes along x
     within the cell of its target, a link along y, what it passes along y within that cell, and to
     its target. shares: [5, messages], the part of each of these that it takes. inside: [2,
-    messages], whether it goes along x and along y within that cell: 1 towards larger coordinates,
-    -1 towards smaller ones, 0 not at all. first, last: the cycles in which the first and the last
-    of its wavelets would leave the core if it never waited.
+    messages], whether it goes along x and along y within that cell: ``SHORT`` or ``FAR`` towards
+    larger coordinates, less than zero towards smaller ones, 0 not at all. first, last: the cycles
+    in which the first and the last of its wavelets would leave the core if it never waited.
     """
 
     begin: np.ndarray
@@ -74,10 +79,14 @@ class Sends:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Routers side by side, each of which stands for so many columns and rows of tiles."""
+    """Routers side by side, each of which stands for so many columns and rows of tiles.
+
+    lanes: those of each of its outputs. Messages on different ones do not meet.
+    """
 
     columns: np.ndarray
     rows: np.ndarray
+    lanes: int = 1
 
     @staticmethod
     def of_tiles(width: int, height: int) -> Grid:
@@ -85,11 +94,16 @@ class Grid:
         return Grid(np.ones(width), np.ones(height))
 
     def lengths(self) -> np.ndarray:
-        """Tiles from a router to the one beyond each output, by 5 * router + output."""
-        found = np.ones((len(self.rows), len(self.columns), 5))
-        found[:, :, (0, 2)] = self.rows[:, None, None]
-        found[:, :, (1, 3)] = self.columns[None, :, None]
-        return found.ravel()
+        """Tiles from a router to the one beyond each output, as ``Ways`` numbers these."""
+        found = np.ones((len(self.rows), len(self.columns), SIDES))
+        found[:, :, (0, 2, 5, 7)] = self.rows[:, None, None]
+        found[:, :, (1, 3, 6, 8)] = self.columns[None, :, None]
+        return np.repeat(found.ravel(), self.lanes)
+
+    def straight(self) -> np.ndarray:
+        """The input of each output from which messages go straight on; one beyond all: none."""
+        ahead = np.array([2, 3, 0, 1, ENTRIES, 2, 3, 0, 1]) * self.lanes
+        return np.tile(np.repeat(ahead, self.lanes), len(self.rows) * len(self.columns))
 
 
 def follow(
@@ -102,14 +116,14 @@ def follow(
     compiled: by Numba, which is worth while for many messages.
 
     Returns:
-        For each router the cycle after that in which its last wavelet has arrived, and the one
-        after its own last one was off; zero where there is none.
+        For each target the cycle after that in which its last wavelet has arrived, and for each
+        sender the one after its own last one was off; zero where there is none.
     """
-    width, height = len(grid.columns), len(grid.rows)
-    count, tiles = len(sends.target), width * height
-    source = np.repeat(np.arange(tiles), np.diff(sends.begin))
-    ways, kinds, starts, lengths = _ways(source, sends.target, sends.inside, width)
-    apart = grid.lengths()
+    count, ends = len(sends.target), len(sends.begin) - 1
+    source = np.repeat(np.arange(ends), np.diff(sends.begin))
+    ways = _ways(source, sends.target, sends.inside, grid)
+    apart, inputs = grid.lengths(), ENTRIES * grid.lanes
+    outputs, stages = len(apart), len(ways.output)
     given = [
         source,
         sends.begin,
@@ -118,48 +132,62 @@ def follow(
         sends.shares.T.ravel().astype(float),
         sends.first,
         sends.last,
-        ways,
-        kinds,
-        starts,
-        lengths,
+        ways.output,
+        ways.entry,
+        ways.kind,
+        ways.start,
+        ways.length,
+        grid.straight(),
         apart * depth,
         apart * hop,
         np.where(apart > 1, 2.0 ** np.minimum(apart, MOST_TURNS) - 1, 0.0),  # room, far, before
     ]
     tables = [
-        np.zeros(tiles),
-        np.zeros(tiles),
-        np.zeros(tiles),  # arrived, ended, late
-        np.zeros(tiles * 5, np.int64),
-        np.full(tiles * 5, -1),  # held, served
-        np.full(tiles * 5 * ENTRIES, -1),
-        np.zeros(tiles * 5),  # waiting, still
-        np.full(tiles * 5, -1),
-        np.zeros(tiles * 5),  # back, turns
+        np.zeros(ends),
+        np.zeros(ends),
+        np.zeros(ends),  # arrived, ended, late
+        np.zeros(outputs, np.int64),
+        np.zeros(outputs, np.int64),
+        np.full(outputs, -1),  # held, asking, served
+        np.full(outputs * inputs, -1),
+        np.zeros(outputs),  # waiting, still
+        np.full(outputs, -1),
+        np.zeros(outputs),  # back, turns
         np.zeros(count),
         np.zeros(count, np.int64),
         np.zeros(count, np.int64),  # came ... released
-        np.full(int(lengths.sum()), -1),
-        np.zeros(int(lengths.sum())),  # behind, need
+        np.full(stages, -1),
+        np.zeros(stages),  # behind, need
     ]
     run: Callable[..., None] = _compiled() if compiled else _run
     if not compiled:  # Python's lists are faster there
         given, tables = ([array.tolist() for array in part] for part in (given, tables))
-    run(depth, float(ramp), *given, *tables)
+    run(depth, float(ramp), inputs, *given, *tables)
     return np.asarray(tables[0]), np.asarray(tables[1])
 
 
-def _ways(
-    source: np.ndarray, target: np.ndarray, inside: np.ndarray, width: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The outputs that each message passes: along x, along y, to the core.
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """The outputs that messages pass, those of all messages one behind the other.
 
-    Returns:
-        Those of all messages, one behind the other, and of which kind each is; where each message
-        begins, and how many it has.
+    output: by (router * SIDES + side) * lanes + lane. entry: the input of that output, which is its
+    side * lanes + lane, the lane being told where several lead to an output. kind: what is passed
+    there (``ACROSS`` and so on). start, length: of each message.
     """
-    x, y = source % width, source // width
-    to_x, to_y = target % width, target // width
+
+    output: np.ndarray
+    entry: np.ndarray
+    kind: np.ndarray
+    start: np.ndarray
+    length: np.ndarray
+
+
+def _ways(source: np.ndarray, target: np.ndarray, inside: np.ndarray, grid: Grid) -> Ways:
+    """The outputs that each message passes: along x, along y, to the core."""
+    width, lanes = len(grid.columns), grid.lanes
+    x, row = source % width, source // width
+    column, to_y = target % (width * lanes), target // (width * lanes)
+    y, to_x = row // lanes, column // lanes
     # Along each axis it may use an output of its last router, for what it passes within the cell.
     counts = np.stack(
         [np.abs(to_x - x), inside[0] != 0, np.abs(to_y - y), inside[1] != 0, np.ones(len(x), int)]
@@ -185,7 +213,23 @@ def _ways(
     )
     out_x, out_y = each(np.where(right > 0, 1, 3)), each(np.where(below > 0, 2, 0))
     side = np.where(kinds < DOWN, out_x, np.where(kinds < INTO, out_y, RAMP))
-    return (here_y * width + here_x) * 5 + side, kinds, starts, lengths
+    # What goes on for a short way only does not meet those that leave the cell on that side.
+    short = (kinds == WITHIN_X) & each(np.abs(inside[0]) == SHORT)
+    short |= (kinds == WITHIN_Y) & each(np.abs(inside[1]) == SHORT)
+    router, lane = here_y * width + here_x, each(row % lanes)
+    # A message comes from its core, from within the cell, or from the router before.
+    left = np.roll(side, 1)
+    before = np.where(np.diff(router, prepend=-1) == 0, INSIDE + left, (left + 2) % 4)
+    entry = np.where(stage == 0, RAMP, before)
+    several = (kinds >= DOWN) & ((stage == 0) | (left % 2 == 1))
+    side += INSIDE * short
+    return Ways(
+        (router * SIDES + side) * lanes + np.where(kinds < DOWN, lane, each(column % lanes)),
+        entry * lanes + np.where(several, lane, 0),
+        kinds,
+        starts,
+        lengths,
+    )
 
 
 @cache
@@ -202,6 +246,7 @@ def _compiled() -> Callable[..., None]:
 def _run(
     depth: Any,
     ramp: Any,
+    inputs: Any,
     source: Any,
     begin: Any,
     target: Any,
@@ -210,9 +255,11 @@ def _run(
     first: Any,
     last: Any,
     ways: Any,
+    entries: Any,
     kinds: Any,
     way_start: Any,
     way_length: Any,
+    straight: Any,
     room: Any,
     far: Any,
     before_others: Any,
@@ -220,6 +267,7 @@ def _run(
     ended: Any,
     late: Any,
     held: Any,
+    asking: Any,
     served: Any,
     waiting: Any,
     still: Any,
@@ -233,40 +281,96 @@ def _run(
 ) -> None:
     """Take events in the order of their cycles until all is quiet.
 
-    Of each output: room, wavelets for which there is place up to the next one; far, cycles to
-    there; before_others, messages that enter here for each that goes straight on; held, whether a
-    message passes; served, the input served last; waiting, the message at the head of each input
-    that wants it; still, the wavelets of messages in the buffer behind it that wait for the next
-    output; back, the last message in that buffer, as its place in ``behind``; turns, messages that
-    have entered while another waits to go straight on. Of each message: cycles, shares, five as in
-    ``Sends``; came, when its header is in its buffer; stage, the output that it goes for; released,
-    how many it has left. Of each stage of its way: kinds, which of the five it is; behind, the next
-    message in the buffer there; need, when its last wavelet passes, as far as known.
+    inputs: those of each output. Of each output: straight, the input from which messages go
+    straight on; room, wavelets for which there is place up to the next one; far, cycles to there;
+    before_others, messages that enter here for each that goes straight on; held, whether a message
+    passes; asking, inputs that want it; served, the input served last; waiting, the message at the
+    head of each input that wants it; still, the wavelets of messages in the buffer behind it that
+    wait for the next output; back, the last message in that buffer, as its place in ``behind``;
+    turns, messages that have entered while another waits to go straight on. Of each message:
+    cycles, shares, five as in ``Sends``; came, when its header is in its buffer; stage, the output
+    that it goes for; released, how many it has left. Of each stage of its way: entries, the input
+    by which it comes; kinds, which of the five it is; behind, the next message in the buffer there;
+    need, when its last wavelet passes, as far as known.
     """
-    # An event: its cycle, whether an output is looked at, a running number, what, the message.
-    # Who asks in a cycle, and what is left in it, comes before who is served in it.
-    events = [(0.0, 0, 0, 0, 0)]
-    events.pop()
+    # An event: its cycle, whether an output is looked at, what, the message. In each cycle those
+    # who ask, and what is left, come before those who are served, in the order in which they were
+    # found. So the events of near cycles stand in lines, two for each cycle, and only those of far
+    # cycles in a heap: a line costs next to nothing. What was found and stands nowhere yet: fresh.
+    fresh = [(0.0, 0, 0, 0)]
+    fresh.pop()
+    distant = [(0, 0, 0.0, 0, 0, 0)]  # cycle, running number, event
+    distant.pop()
     count = 0
+    # Events in lines, each with the next one of its line; the first and the last of each line.
+    lined = [(0.0, 0, 0)]
+    after = [-1]
+    unused = 0
+    heads = [-1] * (2 * LINES)
+    tails = [-1] * (2 * LINES)
+    near = 0  # events in lines
+    now = 0
     for tile in range(len(begin) - 1):
         if begin[tile] < begin[tile + 1]:
-            count += 1
             message = begin[tile]
-            heapq.heappush(events, (max(first[message] + ramp, 0.0), 0, count, ASK, message))
-    while len(events) > 0:
-        time, _, _, what, message = heapq.heappop(events)
+            fresh.append((max(first[message] + ramp, 0.0), 0, ASK, message))
+    while True:
+        # The next cycle in which there is something; far ones come into its sight in their order.
+        if len(fresh) == 0 and heads[2 * (now % LINES)] < 0 and heads[2 * (now % LINES) + 1] < 0:
+            if near > 0:
+                now += 1
+            elif len(distant) > 0:
+                now = distant[0][0]
+            else:
+                return
+            while len(distant) > 0 and distant[0][0] < now + LINES:
+                _, _, time, rank, what, message = heapq.heappop(distant)
+                fresh.append((time, rank, what, message))
+        for time, rank, what, message in fresh:
+            cycle = max(int(time), now)
+            if cycle >= now + LINES:
+                count += 1
+                heapq.heappush(distant, (cycle, count, time, rank, what, message))
+                continue
+            place = unused
+            if place >= 0:
+                unused = after[place]
+                lined[place] = (time, what, message)
+                after[place] = -1
+            else:
+                place = len(lined)
+                lined.append((time, what, message))
+                after.append(-1)
+            line = 2 * (cycle % LINES) + rank
+            if heads[line] < 0:
+                heads[line] = place
+            else:
+                after[tails[line]] = place
+            tails[line] = place
+            near += 1
+        fresh.clear()
+        line = 2 * (now % LINES)
+        if heads[line] < 0:
+            line += 1
+        place = heads[line]
+        if place < 0:
+            continue
+        time, what, message = lined[place]
+        heads[line] = after[place]
+        after[place] = unused
+        unused = place
+        near -= 1
         if what >= 0:
             # The last wavelet has passed an output: it is free, and so is the buffer before it.
             output = ways[way_start[message] + what]
             held[output] = 0
-            count += 1
-            heapq.heappush(events, (time, 1, count, SERVE - output, message))
+            if asking[output] > 0:
+                fresh.append((time, 1, SERVE - output, message))
             if what > 0:
                 before = ways[way_start[message] + what - 1]
                 following = behind[way_start[message] + what - 1]
                 if following >= 0:  # its header is at the head now
-                    count += 1
-                    heapq.heappush(events, (max(came[following], time), 0, count, ASK, following))
+                    fresh.append((max(came[following], time), 0, ASK, following))
                 else:
                     back[before] = -1
             continue
@@ -274,38 +378,33 @@ def _run(
             # The header asks at the input where the output before has brought it.
             place = way_start[message] + stage[message]
             output = ways[place]
-            entry = RAMP
-            if stage[message] > 0:
-                before = ways[place - 1]
-                entry = (before % 5 + 2) % 4 if before // 5 != output // 5 else INSIDE
-            waiting[output * ENTRIES + entry] = message
-            count += 1
-            heapq.heappush(events, (time, 1, count, SERVE - output, message))
+            waiting[output * inputs + entries[place]] = message
+            asking[output] += 1
+            if held[output] == 0:
+                fresh.append((time, 1, SERVE - output, message))
             continue
         # An output takes the next header round robin, if the buffer behind it has room.
         output = SERVE - what
-        if held[output] != 0:
+        if held[output] != 0 or asking[output] == 0:
             continue
-        side = output % 5
         message = -1
         entry = 0
-        ahead = (side + 2) % 4 if side != RAMP else ENTRIES
-        straight = -1  # one that goes straight on, and waits
-        for turn in range(1, ENTRIES + 1):
-            other = (served[output] + turn) % ENTRIES
-            if waiting[output * ENTRIES + other] < 0:
+        put_off = -1  # one that goes straight on, and waits
+        for turn in range(1, inputs + 1):
+            other = (served[output] + turn) % inputs
+            if waiting[output * inputs + other] < 0:
                 continue
-            if other == ahead and turns[output] < before_others[output]:
+            if other == straight[output] and turns[output] < before_others[output]:
                 # Each of the routers that this one stands for takes turns with those that enter.
-                straight = waiting[output * ENTRIES + other]
+                put_off = waiting[output * inputs + other]
                 continue
-            message = waiting[output * ENTRIES + other]
+            message = waiting[output * inputs + other]
             entry = other
             break
-        if message < 0 and straight >= 0:
-            message = straight
-            entry = ahead
-            straight = -1
+        if message < 0 and put_off >= 0:
+            message = put_off
+            entry = straight[output]
+            put_off = -1
         if message < 0:
             continue
         here, start = stage[message], way_start[message]
@@ -314,20 +413,17 @@ def _run(
         share = shares[kind]
         if still[output] > TINY and still[output] + min(whole * share, room[output]) > room[output]:
             continue
-        waiting[output * ENTRIES + entry] = -1
+        waiting[output * inputs + entry] = -1
+        asking[output] -= 1
         served[output] = entry
         held[output] = 1
-        turns[output] = turns[output] + 1 if straight >= 0 else 0
+        turns[output] = turns[output] + 1 if put_off >= 0 else 0
         if here > 0:  # it begins to leave the buffer before, where others may follow
             before = ways[start + here - 1]
             kind = 5 * message + kinds[start + here - 1]
             still[before] -= cycles[kind] * shares[kind]
-            asking = False
-            for other in range(ENTRIES):
-                asking = asking or waiting[before * ENTRIES + other] >= 0
-            if asking:
-                count += 1
-                heapq.heappush(events, (time + 1, 1, count, SERVE - before, message))
+            if asking[before] > 0:
+                fresh.append((time + 1, 1, SERVE - before, message))
         # Behind a header that waits there is room for so many wavelets in each buffer; the
         # outputs further back are held until the others have moved up.
         more = whole - 1
@@ -353,8 +449,7 @@ def _run(
                 kind = 5 * message + kinds[start + earlier]
                 inside -= room[behind_it] * whole / cycles[kind]
             passed = need[start + earlier]
-            count += 1
-            heapq.heappush(events, (passed + 1, 0, count, earlier, message))
+            fresh.append((passed + 1, 0, earlier, message))
             released[message] += 1
             if earlier == 0:
                 # All of it is off: the sender may begin with its next one.
@@ -365,8 +460,7 @@ def _run(
                 following = message + 1
                 if following < begin[tile + 1]:
                     soonest = max(first[following] + late[tile] + ramp, passed + 1)
-                    count += 1
-                    heapq.heappush(events, (soonest, 0, count, ASK, following))
+                    fresh.append((soonest, 0, ASK, following))
         if is_last:
             tile = target[message]
             arrived[tile] = max(arrived[tile], time + more + 1)
@@ -376,8 +470,7 @@ def _run(
         came[message] = time + far[output]
         still[output] += whole * share
         if back[output] < 0:
-            count += 1
-            heapq.heappush(events, (time + far[output], 0, count, ASK, message))
+            fresh.append((time + far[output], 0, ASK, message))
         else:
             behind[back[output]] = message
         back[output] = start + here

@@ -103,6 +103,30 @@ class Posted:
     sends: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Instructions that wait on a chain, by tiles.
+
+    todo: where there is one. receives, sends: what it does. start, count, pace: as of its work.
+    """
+
+    todo: np.ndarray
+    receives: np.ndarray
+    sends: np.ndarray
+    start: np.ndarray
+    count: np.ndarray
+    pace: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """Words that come up ramps: how many, from when on and until when, by tiles."""
+
+    count: np.ndarray
+    since: np.ndarray
+    until: np.ndarray
+
+
 class ChainStream(Stream):
     """Streams from neighbour to neighbour in one direction.
 
@@ -182,9 +206,20 @@ class ChainStream(Stream):
         if self.swept or not self.posted:
             return False
         self.swept = True
+        asked = self._asked()
+        found, done = self._sweep(asked, self._others(asked))
+        if not found.any():
+            return False
+        for item in self.posted:
+            item.work.end(done, item.work.waiting & found)
+        self.posted = [item for item in self.posted if not item.work.known]
+        return True
+
+    def _asked(self) -> Asked:
+        """What has been posted and waits."""
         shape = self.first.shape
         todo, receives, sends = (np.zeros(shape, bool) for _ in range(3))
-        start, count, pace, done = (np.zeros(shape) for _ in range(4))
+        start, count, pace = (np.zeros(shape) for _ in range(3))
         for item in self.posted:
             here = item.work.waiting
             todo |= here
@@ -196,24 +231,51 @@ class ChainStream(Stream):
                 (pace, item.work.pace),
             ):
                 np.copyto(target, source, where=here)
-        found = self._sweep(todo, receives, sends, start, count, pace, done)
-        if not found.any():
-            return False
-        for item in self.posted:
-            item.work.end(done, item.work.waiting & found)
-        self.posted = [item for item in self.posted if not item.work.known]
-        return True
+        return Asked(todo, receives, sends, start, count, pace)
 
-    def _sweep(self, *arrays: np.ndarray) -> np.ndarray:
-        """Go along the chain once; where times are found now."""
-        todo, receives, sends, start, count, pace, done = map(self._view, arrays)
+    def _others(self, asked: Asked) -> list[Coming]:
+        """Words of other chains that come up the same ramps at the time of our own.
+
+        Blocks that fit into the queues are left out.
+        """
+        here = asked.todo & asked.receives & (asked.count > self.slack)
+        if not here.any():
+            return []
+        others = (other for other in self.site.streams.values() if isinstance(other, ChainStream))
+        found = (other.coming() for other in others if other is not self)
+        begin = asked.start[here].min()
+        return [
+            words for words in found if (here & (words.count > 0) & (words.until > begin)).any()
+        ]
+
+    def coming(self) -> Coming:
+        """The words that each tile has received last, or will with what has been posted."""
+        kept = self.first, self.last, self.sent, self.come, self.since, self.until
+        before = [array.copy() for array in kept]
+        if self.posted and not self.swept:
+            self._sweep(self._asked(), [])
+        found = Coming(self.come.copy(), self.since.copy(), self.until.copy())
+        for array, old in zip(kept, before, strict=True):
+            np.copyto(array, old)
+        return found
+
+    def _sweep(self, asked: Asked, others: list[Coming]) -> tuple[np.ndarray, np.ndarray]:
+        """Go along the chain once; where times are found now, and when instructions end there.
+
+        others: words that share the ramps.
+        """
+        todo, receives, sends = map(self._view, (asked.todo, asked.receives, asked.sends))
+        start, count, pace = map(self._view, (asked.start, asked.count, asked.pace))
+        shared = [(self._view(words.since), self._view(words.count)) for words in others]
         sent, first, last = map(self._view, (self.sent, self.first, self.last))
         found = np.zeros(self.first.shape, bool)
-        marks = self._view(found)
+        ended = np.zeros(self.first.shape)
+        marks, done = self._view(found), self._view(ended)
         took = np.zeros(todo.shape, bool)
         waits, free = todo & receives, todo & ~receives
         more = np.maximum(count - 1, 0) * pace
         begin, final = start.copy(), start + more
+        later = np.zeros(start.shape)  # by how much others on the ramp hold up the last word
         # From tile to tile: who has its words, and when they pass.
         for place in np.flatnonzero(todo.any(axis=1)).tolist():
             ready, previous = free[place], self.before[place]
@@ -225,6 +287,14 @@ class ChainStream(Stream):
                 np.maximum(begin[place], first[previous] + came, out=begin[place], where=here)
                 np.add(begin[place], more[place], out=final[place])
                 np.maximum(final[place], last[previous] + came, out=final[place], where=here)
+                for since, words in shared:
+                    # While both come, each has every other cycle.
+                    ahead = (since[place] - begin[place]) / pace[place].clip(1.0)
+                    mine = count[place] - np.maximum(ahead, 0.0)
+                    both = np.minimum(mine, words[place] - np.maximum(-ahead, 0.0)).clip(0.0)
+                    both *= np.maximum(2.0 - pace[place], 0.0)
+                    np.add(later[place], both, out=later[place], where=here)
+                final[place] += later[place]
                 sent[previous] &= ~here
             elif self.far:
                 # Nobody before it is sampled: they begin when it does itself.
@@ -249,10 +319,14 @@ class ChainStream(Stream):
         near = first[self.before] + self.hop + (count - self.slack) * pace
         near = np.where(count > room, np.maximum(held, near), near)
         held = np.where(self.gaps[:, None] > 1, near, held)
-        for place in np.flatnonzero(late.any(axis=1)).tolist():
-            behind = done[self.before[place]]
-            np.maximum(behind, held[place], out=behind, where=late[place])
-        return found
+        # One that is held itself passes the last words on at its pace, so it holds those before it:
+        # from the end of the chain to its begin.
+        alone = final - later + pace
+        for place in np.flatnonzero(late.any(axis=1))[::-1].tolist():
+            behind, mine = done[self.before[place]], done[place]
+            until = np.where(mine > alone[place], mine - room[place] * pace[place], held[place])
+            np.maximum(behind, np.maximum(held[place], until), out=behind, where=late[place])
+        return found, ended
 
     def slowed(self, work: Work) -> np.ndarray:
         """While words come up a ramp, every other wavelet is one of them.
@@ -278,14 +352,21 @@ class ChainStream(Stream):
     def state(self, base: float, used: bool) -> State:
         """Where words are on their way; what left longer ago than it takes has arrived."""
         del used
-        longest = -self.delay.max()
-        times = [
-            np.where(self.sent, np.maximum(array - base, longest), 0.0)
-            for array in (self.first, self.last)
-        ]
+        nothing = np.zeros(self.site.shape)
+        times, come = [nothing] * 4, nothing
+        if self.sent.any():
+            longest = -self.delay.max()
+            times[:2] = (
+                np.where(self.sent, np.maximum(array - base, longest), 0.0)
+                for array in (self.first, self.last)
+            )
         under_way = self.until > base
-        times += [np.where(under_way, array - base, 0.0) for array in (self.since, self.until)]
-        return State(times, [self.sent.copy(), np.where(under_way, self.come, 0.0)])
+        if under_way.any():
+            times[2:] = (
+                np.where(under_way, array - base, 0.0) for array in (self.since, self.until)
+            )
+            come = np.where(under_way, self.come, 0.0)
+        return State(times, [self.sent.copy(), come])
 
     def restore(
         self,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import numpy as np
 import onnx_ir as ir
@@ -197,11 +196,14 @@ def _window(call: Call) -> _Window:
 
 
 def _constant_window(build: GraphBuilder, heads: Heads, window: _Window, offset: int) -> Value:
-    bias = _bias(heads.query.shape[1], heads.key.shape[1], offset, window)
-    return build.constant(bias, heads.query.dtype, "window")
+    steps, keys, dtype = heads.query.shape[1], heads.key.shape[1], heads.query.dtype
+
+    def make() -> Value:
+        return build.constant(_bias(steps, keys, offset, window), dtype, "window")
+
+    return build.once(("window", steps, keys, offset, window, dtype), make)
 
 
-@lru_cache(maxsize=4)  # layers are alike
 def _bias(steps: int, keys: int, offset: int, window: _Window) -> np.ndarray:
     """-inf at the keys outside of a window of queries that are ``offset`` keys further on."""
     ahead = np.arange(keys) - (np.arange(steps)[:, None] + offset)
@@ -210,9 +212,7 @@ def _bias(steps: int, keys: int, offset: int, window: _Window) -> np.ndarray:
         allowed &= ahead >= -window.left
     if window.right is not None:
         allowed &= ahead <= window.right
-    bias = np.where(allowed, 0.0, -np.inf).reshape(1, 1, 1, steps, keys)
-    bias.flags.writeable = False
-    return bias
+    return np.where(allowed, 0.0, -np.inf).reshape(1, 1, 1, steps, keys)
 
 
 def _cached_window(build: GraphBuilder, heads: Heads, window: _Window, filled: Value) -> Value:
@@ -255,10 +255,20 @@ def _softening(call: Call, heads: Heads) -> Softening:
         biases.append(_constant_window(build, heads, window, past))
     if call.has(3):
         biases.append(mask_bias(build, call.arg(3), heads, heads.query.dtype))
-    known = [build.host(bias) for bias in biases]
-    rows = [np.isneginf(bias).all(axis=-1).any() for bias in known if bias is not None]
+    rows = [_hides_rows(build, bias) for bias in biases if build.is_constant(bias)]
     safe = len(rows) < len(biases) or len(rows) > 1 or any(rows)
     return Softening(scale, softcap(call), biases, safe, _precision(call, heads.query.dtype))
+
+
+def _hides_rows(build: GraphBuilder, bias: Value) -> bool:
+    """Whether a constant mask leaves some query no key at all."""
+
+    def look() -> bool:
+        values = build.host(bias)
+        assert values is not None
+        return bool(np.isneginf(values).all(axis=-1).any())
+
+    return build.once(("hides rows", bias.name), look)
 
 
 def _precision(call: Call, dtype: DType) -> DType | None:

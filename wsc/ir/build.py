@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Hashable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -46,6 +47,8 @@ from wsc.ir.ranges import Interval, of_constant, of_input, of_node
 from wsc.ir.terms import F16_MAX, Body, Term, literal, trace
 from wsc.isa.program import Drawn
 from wsc.isa.types import DType
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,7 @@ class GraphBuilder:
         self._taken: set[str] = set()
         self._casts: dict[tuple[Value, DType], Value] = {}
         self._pooled: dict[tuple[str, DType, tuple[int, ...], bytes], Value] = {}
+        self._made_once: dict[Hashable, Any] = {}
         self._turned: dict[str, tuple[Value, tuple[int, ...]]] = {}
         self._placed: dict[tuple[str, tuple[MoveStep, ...]], Value] = {}  # constants, moved
         self._broadcast: dict[Value, tuple[Value, list[MoveStep]]] = {}
@@ -241,6 +245,12 @@ class GraphBuilder:
             type_ = Type(dtype, tuple(int(n) for n in data.shape))
             self._pooled[key] = self.lazy_constant(name, type_, lambda: data)
         return self._pooled[key]
+
+    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """What ``make`` gives, made the first time that a key is asked for: layers are alike."""
+        if key not in self._made_once:
+            self._made_once[key] = make()
+        return self._made_once[key]
 
     def is_constant(self, value: Value) -> bool:
         """Whether the value is a constant."""

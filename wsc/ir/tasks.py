@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
+from wsc.ir.cut import Cut
 from wsc.ir.forms import Noted
 from wsc.ir.graph import Index, MoveStep, Reduction, Step
 from wsc.isa.program import EdgeTensor
@@ -298,7 +299,8 @@ class Placed:
     buffers: every buffer that a task names. layers: tasks that are the same in turn after turn,
     but for the names of buffers, of edge tensors and of nodes. addresses: buffer -> byte address,
     empty before the memory pass. steps: the tasks that are done again and again, None if all are
-    done once. noted: how nodes got their forms, for those who ask; no text holds that.
+    done once. noted: how nodes got their forms, for those who ask. cut: layers that the program has
+    beside those whose tasks are here. No text holds these two.
     """
 
     name: str
@@ -310,6 +312,7 @@ class Placed:
     addresses: dict[str, int] = field(default_factory=dict)
     steps: Steps | None = None
     noted: tuple[Noted, ...] = field(default=(), compare=False, repr=False)
+    cut: Cut | None = field(default=None, compare=False, repr=False)
 
     def parts(self) -> tuple[range, range, range]:
         """The tasks that are done once, those of a step, and those at the end."""

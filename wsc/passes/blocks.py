@@ -14,7 +14,7 @@ Rabe and Staats, "Self-attention does not need O(n^2) memory", 2021).
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import ClassVar
@@ -71,7 +71,7 @@ class Blocks(Pass[Graph, Graph]):
         def sized(types: dict[str, Type], item: Attention) -> int | None:
             key = item.alike(types)
             if key not in found:
-                found[key] = self._size(types, item)
+                found[key] = self.keys(types, item)
             return found[key]
 
         joined, types = graph, graph.types()
@@ -98,31 +98,34 @@ class Blocks(Pass[Graph, Graph]):
         """What does not hold of the things that the class ensures."""
         yield from faults(before, after)
 
-    def _size(self, types: dict[str, Type], item: Attention) -> int | None:
-        """Keys of a block: 0 if it all fits, None if nothing does."""
-        cost = CostModel(self.fabric)
-
-        def room(keys: int, share: float) -> bool:
-            for node, label in ((item.scores, item.scored), (item.out, item.summed)):
-                extents = tuple((n, keys if n == label else s) for n, s in _op(node).extents)
-                op = replace(_op(node), extents=extents)
-                a, b = (_shrunk(types[name], index, label, keys) for name, index in _operands(node))
-                choice = choose_contraction(op, a, b, False, None, None, cost)
-                if choice is None or choice.bytes > share * self.fabric.sram_bytes:
-                    return False
-            return True
-
+    def keys(self, types: dict[str, Type], item: Attention) -> int | None:
+        """Keys of a block: 0 if all scores have a layout that fits, None if no block has one."""
         total = dict(_op(item.out).extents)[item.summed]
-        if room(total, 1.0):
+        if room(self.fabric, types, item, total, 1.0):
             return 0
         # Whole blocks of what a row of tiles holds, if there are such: then steps differ in
         # nothing but their number.
         rows = block(total, "y", Mesh(self.fabric.width, self.fabric.height)).step
         for unit, parts in product((rows, 1), PARTS):
             keys = math.ceil(total / (parts * unit)) * unit
-            if keys < total and room(keys, SHARE):
+            if keys < total and room(self.fabric, types, item, keys, SHARE):
                 return keys
         return None
+
+
+def room(
+    fabric: Fabric, types: Mapping[str, Type], item: Attention, keys: int, share: float
+) -> bool:
+    """Whether both products over so many keys take no more than a share of a tile's SRAM each."""
+    cost = CostModel(fabric)
+    for node, label in ((item.scores, item.scored), (item.out, item.summed)):
+        extents = tuple((n, keys if n == label else s) for n, s in _op(node).extents)
+        op = replace(_op(node), extents=extents)
+        a, b = (_shrunk(types[name], index, label, keys) for name, index in _operands(node))
+        choice = choose_contraction(op, a, b, False, None, None, cost)
+        if choice is None or choice.bytes > share * fabric.sram_bytes:
+            return False
+    return True
 
 
 def _op(node: Node) -> Contract:
@@ -270,7 +273,9 @@ class _Search:
             value = products[0]
 
     def _constant(self, value: str) -> bool:
-        return value not in self.made
+        """Whether a value is one from outside, moved or not: a mask, and no scores."""
+        node = self.made.get(value)
+        return node is None or (isinstance(node.op, Move) and self._constant(node.inputs[0]))
 
     def _summed(self, out: Node, side: int, axis: int) -> str:
         """The keys' label in the second product, if each row of its result is one of theirs."""

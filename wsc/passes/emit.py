@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from wsc.errors import CompileError
 from wsc.flows import REGION
+from wsc.ir.cut import NotAlike
 from wsc.ir.tasks import Load, Placed, Run, Steps, Store, Task, edge_names, views
 from wsc.isa.expr import Int, Name, names
 from wsc.isa.fabric import Fabric
@@ -36,7 +37,7 @@ from wsc.kernels.library import CHAINS, SEMAPHORES, called, library
 from wsc.layout import whole
 from wsc.passes.declare import declared
 from wsc.passes.lives import buffers_of, form
-from wsc.passes.roll import STEP, Names, Rolled, rolled, schedule
+from wsc.passes.roll import LAYER, STEP, Names, Rolled, rolled, schedule
 from wsc.passes.route import flows_of, routes_of
 from wsc.passes.share import Instance, share, take_apart
 from wsc.passes.stage import Pass
@@ -64,7 +65,12 @@ class Emit(Pass[Placed, Program]):
     name: ClassVar[str] = "emit"
 
     def apply(self, stage: Placed) -> Program:
-        """The program. Raises CompileError for a core that no kernel can do with."""
+        """The program.
+
+        Raises:
+            CompileError: no kernel can do with such a core.
+            NotAlike: layers that were left out are no turns of its loop over layers.
+        """
         placed = stage
         _require_core(self.fabric)
         context = Context(placed.mesh, self.fabric, {t.name: t for t in placed.edge_tensors})
@@ -78,7 +84,7 @@ class Emit(Pass[Placed, Program]):
             replace(call, nodes=task.origin)
             for call, task in zip(shared.calls, placed.tasks, strict=True)
         ]
-        names = Names()
+        names = Names(cut=placed.cut)
         streams = [_in_steps(number, item, placed) for number, item in enumerate(instances)]
         # What is done once, a step, and the end are each rolled by themselves.
         parts = [
@@ -92,6 +98,8 @@ class Emit(Pass[Placed, Program]):
             )
             for part in placed.parts()
         ]
+        if placed.cut is not None and [len(part.layers) for part in parts] != [1, 0, 0]:
+            raise NotAlike
         code = [statement for part in parts for statement in part.main]
         named, consumers = named_calls(tuple(code), [bool(own) for own in streams])
         streams = [
@@ -100,6 +108,8 @@ class Emit(Pass[Placed, Program]):
         ]
         first, second = len(parts[0].main), len(parts[0].main) + len(parts[1].main)
         main = _repeating(named[:first], named[first:second], named[second:], placed.steps)
+        if placed.cut is not None:
+            main = _deep(main, names.count(parts[0].layers[0]))
         played = _played(streams, parts, placed, names)
         memory = tensors(placed)
         if len(code) < len(steps):
@@ -142,6 +152,8 @@ class Emit(Pass[Placed, Program]):
                 yield f"a call of '{call.procedure}' has other arguments than parameters"
         _, step, _ = before.parts()
         wanted = len(before.tasks) + len(step) * (_count(before.steps) - 1)
+        if before.cut is not None:
+            wanted += before.cut.left * before.layers[0].period
         if len([*_executed(region.main)]) != wanted:
             yield f"main does not make one call for each of the {wanted} times that a task is done"
 
@@ -182,6 +194,16 @@ def _repeating(
     if _count(steps) > 1 and step:
         step = (Loop(STEP, Int(_count(steps)), step),)
     return (*before, *step, *behind)
+
+
+def _deep(main: tuple[Statement, ...], count: int) -> tuple[Statement, ...]:
+    """Main with so many turns of its only loop over layers."""
+    return tuple(
+        replace(item, count=Int(count))
+        if isinstance(item, Loop) and item.register == LAYER
+        else item
+        for item in main
+    )
 
 
 def _played(

@@ -10,14 +10,14 @@ keys are taken in blocks (``blocks``), and derivatives need no rule of their own
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from wsc.cost import CostModel
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.check import check_graph
-from wsc.ir.graph import Contract, Graph, Index, Map, Node, Reduce, Type
+from wsc.ir.graph import Concat, Contract, Graph, Index, Map, Move, Node, Reduce, Transpose, Type
 from wsc.isa.fabric import Fabric
 from wsc.layout import Mesh, default_view
 from wsc.passes.blocks import Attention, attentions
@@ -27,6 +27,8 @@ from wsc.passes.stage import Pass
 
 FITS = 0.5  # of a tile's SRAM that a product may take with its operands as a whole
 SHARE = 0.15  # the same of a product of one group
+
+Few = tuple[tuple[int, tuple[int, int]], ...]  # dimensions of a value -> (first, count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,30 +52,17 @@ class Groups(Pass[Graph, Graph]):
         """The graph with such attention in groups."""
         graph = self._joined(stage)
         found: dict[Hashable, tuple[int, ...] | None] = {}  # layers are alike
-        work: dict[str, _Split] = {}
+        work: list[Split] = []
         types = graph.types()
         for item in attentions(graph):
-            inner = _inner(graph, item)
+            inner = inner_nodes(graph, item)
             key = item.alike(types)
             if key not in found:
                 found[key] = self._sizes(types, item)
             sizes = found[key] if inner is not None else None
             if sizes and inner is not None:
-                work[item.out.name] = _Split(item, inner, sizes)
-        if not work:
-            return graph
-        gone = {name for split in work.values() for name in split.inner}
-        build = GraphBuilder.of(graph, nodes=False)
-        made: dict[str, str] = {}  # what an attention gave -> what its groups give
-        for node in graph.nodes:
-            split = work.get(node.name)
-            if split is not None:
-                made[node.output] = split.emit(build).name
-            elif node.name not in gone:
-                inputs = tuple(made.get(name, name) for name in node.inputs)
-                build.adopt(replace(node, inputs=inputs))
-        outputs = [replace(item, value=made.get(item.value, item.value)) for item in graph.outputs]
-        return build.finish(outputs).with_(files=graph.files)
+                work.append(Split(item, inner, sizes))
+        return in_groups(graph, work)
 
     def _joined(self, graph: Graph) -> Graph:
         """The graph with sequences and heads as one dimension, where they find no room as two."""
@@ -82,17 +71,17 @@ class Groups(Pass[Graph, Graph]):
         for item in attentions(graph):
             key = item.alike(types)
             if key not in fits:
-                fits[key] = self._room(types, item, _whole(item), FITS)
+                fits[key] = self._room(types, item, full_sizes(item), FITS)
             if not fits[key]:
                 joined = join_sequences(joined, item.scores, item.out, item.side)
         return joined
 
     def _sizes(self, types: dict[str, Type], item: Attention) -> tuple[int, ...] | None:
         """Positions of each dimension that is split in one group; None if it is not to be split."""
-        full = _whole(item)
+        full = full_sizes(item)
         if not full or self._room(types, item, full, FITS):
             return None
-        candidates = _divisors(full)
+        candidates = divisors(full)
         return next((sizes for sizes in candidates if self._room(types, item, sizes, SHARE)), None)
 
     def _room(
@@ -103,13 +92,13 @@ class Groups(Pass[Graph, Graph]):
         sizes: positions of each dimension that may be split.
         """
         cost, mesh = CostModel(self.fabric), Mesh(self.fabric.width, self.fabric.height)
-        for node, labels in ((item.scores, _scored(item)), (item.out, _summed(item))):
+        for node, labels in ((item.scores, scored_labels(item)), (item.out, summed_labels(item))):
             assert isinstance(node.op, Contract)
-            few = {labels[axis]: size for axis, size in zip(_axes(item), sizes, strict=True)}
-            op = replace(node.op, extents=_changed(node.op.extents, few))
+            few = {labels[axis]: size for axis, size in zip(axes_of(item), sizes, strict=True)}
+            op = replace(node.op, extents=changed(node.op.extents, few))
             operands = zip(node.inputs, (op.index_a, op.index_b), strict=True)
-            a, b = (_shrunk(types[name], index, few) for name, index in operands)
-            out = _shrunk(node.type, _plain(op.out), few)
+            a, b = (fewer(types[name], index, few) for name, index in operands)
+            out = fewer(node.type, _plain(op.out), few)
             for product, left, right in _with_derivatives(op, a, b, out):
                 at_a, at_b = (default_view(item.shape, item.dtype, mesh) for item in (left, right))
                 choice = choose_contraction(
@@ -120,9 +109,51 @@ class Groups(Pass[Graph, Graph]):
         return True
 
 
-def _whole(item: Attention) -> tuple[int, ...]:
+def in_groups(graph: Graph, work: Sequence[Split]) -> Graph:
+    """The graph with some attention in groups; it itself if there is none."""
+    if not work:
+        return graph
+    splits = {split.item.out.name: split for split in work}
+    gone = {name for split in work for name in split.inner}
+    build = GraphBuilder.of(graph, nodes=False)
+    made: dict[str, str] = {}  # what an attention gave -> what its groups give
+    for node in graph.nodes:
+        split = splits.get(node.name)
+        if split is not None:
+            made[node.output] = split.emit(build).name
+        elif node.name not in gone:
+            inputs = tuple(made.get(name, name) for name in node.inputs)
+            build.adopt(replace(node, inputs=inputs))
+    outputs = [replace(item, value=made.get(item.value, item.value)) for item in graph.outputs]
+    return build.finish(outputs).with_(files=graph.files)
+
+
+def read_in_groups(graph: Graph) -> set[str]:
+    """What the products of attention in groups read, but for the shares."""
+    items = {item.out.output: item for item in attentions(graph)}
+    made = {node.output: node for node in graph.nodes}
+
+    def members(name: str) -> list[Attention]:
+        """The attention whose results are joined to this value; none if something else is."""
+        node = made.get(name)
+        if name in items:
+            return [items[name]]
+        if node is None or not isinstance(node.op, Move | Concat):
+            return []
+        found = [members(operand) for operand in node.inputs]
+        return [item for items in found for item in items] if all(found) else []
+
+    groups = [members(node.output) for node in graph.nodes if isinstance(node.op, Concat)]
+    return {
+        name
+        for item in (item for group in groups for item in group)
+        for name in (*item.scores.inputs, item.out.inputs[1 - item.side])
+    }
+
+
+def full_sizes(item: Attention) -> tuple[int, ...]:
     """All positions of the dimensions that may be split."""
-    return tuple(item.scores.type.shape[axis] for axis in _axes(item))
+    return tuple(item.scores.type.shape[axis] for axis in axes_of(item))
 
 
 def _plain(labels: tuple[str, ...]) -> tuple[Index, ...]:
@@ -141,7 +172,7 @@ def _with_derivatives(
         yield Contract(result, other, labels, op.extents), out, type_
 
 
-def _divisors(full: tuple[int, ...]) -> list[tuple[int, ...]]:
+def divisors(full: tuple[int, ...]) -> list[tuple[int, ...]]:
     """Sizes of groups, all of one group alike, the largest first; the last dimension last."""
     found: list[tuple[int, ...]] = []
     sizes = list(full)
@@ -152,9 +183,9 @@ def _divisors(full: tuple[int, ...]) -> list[tuple[int, ...]]:
     return found[1:]
 
 
-def _axes(item: Attention) -> list[int]:
+def axes_of(item: Attention) -> list[int]:
     """The dimensions of the scores that both products go along, each on its own."""
-    scored, summed = _scored(item), _summed(item)
+    scored, summed = scored_labels(item), summed_labels(item)
     op, out = item.scores.op, item.out.op
     assert isinstance(op, Contract)
     assert isinstance(out, Contract)
@@ -174,26 +205,27 @@ def _alone(op: Contract, label: str) -> bool:
     )
 
 
-def _scored(item: Attention) -> tuple[str, ...]:
+def scored_labels(item: Attention) -> tuple[str, ...]:
     """The label of each dimension of the scores in their product."""
     assert isinstance(item.scores.op, Contract)
     return item.scores.op.out
 
 
-def _summed(item: Attention) -> list[str]:
+def summed_labels(item: Attention) -> list[str]:
     """The label of each of these dimensions in the product with the values."""
     assert isinstance(item.out.op, Contract)
     shares = (item.out.op.index_a, item.out.op.index_b)[item.side]
     return [entry.terms[0][0] if entry.terms else "" for entry in shares]
 
 
-def _changed(
+def changed(
     extents: tuple[tuple[str, int], ...], sizes: dict[str, int]
 ) -> tuple[tuple[str, int], ...]:
+    """The sizes of labels, other ones for some."""
     return tuple((label, sizes.get(label, size)) for label, size in extents)
 
 
-def _shrunk(type_: Type, index: tuple[Index, ...], sizes: dict[str, int]) -> Type:
+def fewer(type_: Type, index: tuple[Index, ...], sizes: dict[str, int]) -> Type:
     """The type of an operand with fewer positions of some labels."""
     shape = tuple(
         sizes.get(entry.terms[0][0], size) if len(entry.terms) == 1 else size
@@ -202,7 +234,7 @@ def _shrunk(type_: Type, index: tuple[Index, ...], sizes: dict[str, int]) -> Typ
     return replace(type_, shape=shape)
 
 
-def _inner(graph: Graph, item: Attention) -> dict[str, Node] | None:
+def inner_nodes(graph: Graph, item: Attention) -> dict[str, Node] | None:
     """The nodes from the scores to their shares by name; None if others read what they give, or
     if one of them is no map or plain reduction of their dimensions."""
     found = {item.scores.name: item.scores}
@@ -220,16 +252,22 @@ def _inner(graph: Graph, item: Attention) -> dict[str, Node] | None:
 
 
 @dataclass(slots=True)
-class _Split:
-    """One attention in groups. inner: its nodes but the last. sizes: of a group, by dimension."""
+class Split:
+    """One attention in groups.
+
+    inner: its nodes but the last. sizes: of a group, by dimension. adrift: nodes that each group
+    has a part of its own of, by what they give.
+    """
 
     item: Attention
     inner: dict[str, Node]
     sizes: tuple[int, ...]
+    adrift: Mapping[str, Node] = field(default_factory=dict[str, Node])
+    parts: dict[tuple[str, Few], Value] = field(default_factory=dict[tuple[str, Few], Value])
 
     def emit(self, build: GraphBuilder) -> Value:
         """Add the nodes of all groups: what is given in place of what ``out`` gave."""
-        return self._joined(build, _axes(self.item), self.sizes, {})
+        return self._joined(build, axes_of(self.item), self.sizes, {})
 
     def _joined(
         self,
@@ -252,13 +290,13 @@ class _Split:
         op = self.item.out.op
         assert isinstance(op, Contract)
         with build.at(f"{self.item.out.name}.groups", self.item.out.origin):
-            return build.concat(parts, op.out.index(_summed(self.item)[axis]))
+            return build.concat(parts, op.out.index(summed_labels(self.item)[axis]))
 
     def _group(self, build: GraphBuilder, taken: dict[int, tuple[int, int]]) -> Value:
         """The attention of one group. taken: dimension of the scores -> (first, count)."""
         values: dict[str, Value] = {}
         stem = "".join(f".{first // count}" for first, count in taken.values())
-        scored, summed = _scored(self.item), _summed(self.item)
+        scored, summed = scored_labels(self.item), summed_labels(self.item)
         for node in (*self.inner.values(), self.item.out):
             with build.at(f"{node.name}.group{stem}", node.origin):
                 op = node.op
@@ -270,13 +308,13 @@ class _Split:
                         for name, index in zip(node.inputs, (op.index_a, op.index_b), strict=True)
                     ]
                     counts = {label: count for label, (_, count) in few.items()}
-                    op = replace(op, extents=_changed(op.extents, counts))
+                    op = replace(op, extents=changed(op.extents, counts))
                 elif isinstance(op, Reduce):
                     inputs = [values[name] for name in node.inputs]
                     counts = {
                         op.index[axis].terms[0][0]: count for axis, (_, count) in taken.items()
                     }
-                    op = replace(op, extents=_changed(op.extents, counts))
+                    op = replace(op, extents=changed(op.extents, counts))
                 else:
                     rank = len(node.type.shape)
                     inputs = [
@@ -294,18 +332,44 @@ class _Split:
         few: dict[str, tuple[int, int]],
     ) -> Value:
         """What a group has of an operand of a product."""
-        value = build.value(name)
-        for label, (first, count) in few.items():
-            value = build.slice_axis(value, index.index(Index(((label, 1),))), first, count)
-        return value
+        spans = ((index.index(Index(((label, 1),))), span) for label, span in few.items())
+        return self._cut(build, name, tuple(spans))
 
     def _beside(
-        self, build: GraphBuilder, name: str, rank: int, taken: dict[int, tuple[int, int]]
+        self, build: GraphBuilder, name: str, rank: int, few: Mapping[int, tuple[int, int]]
     ) -> Value:
-        """What a group has of a value that is broadcast to the scores."""
+        """What a group has of a value that is broadcast to one of this rank."""
         value = build.value(name)
-        for axis, (first, count) in taken.items():
-            place = axis - rank + value.rank
-            if place >= 0 and value.shape[place] > 1:
-                value = build.slice_axis(value, place, first, count)
-        return value
+        more = rank - value.rank
+        spans = ((axis - more, span) for axis, span in few.items())
+        spans = ((axis, span) for axis, span in spans if axis >= 0 and value.shape[axis] > 1)
+        return self._cut(build, name, tuple(spans))
+
+    def _cut(self, build: GraphBuilder, name: str, few: Few) -> Value:
+        """Some positions of a value; of nodes adrift, what these give for parts of operands."""
+        key = (name, few)
+        if key not in self.parts:
+            node = self.adrift.get(name)
+            if node is None:
+                value = build.value(name)
+                for axis, (first, count) in few:
+                    value = build.slice_axis(value, axis, first, count)
+            else:
+                op, spans = node.op, dict(few)
+                if isinstance(op, Move):  # to its own shape, but for transposes
+                    spans = {source_axis(op, axis): span for axis, span in few}
+                    op = Move(tuple(step for step in op.steps if isinstance(step, Transpose)))
+                rank = len(node.type.shape)
+                inputs = [self._beside(build, operand, rank, spans) for operand in node.inputs]
+                with build.at(f"{node.name}.part", node.origin):
+                    value = build.add(op, inputs)
+            self.parts[key] = value
+        return self.parts[key]
+
+
+def source_axis(op: Move, axis: int) -> int:
+    """The dimension that transposes bring to this place."""
+    for step in reversed(op.steps):
+        if isinstance(step, Transpose):
+            axis = step.perm[axis]
+    return axis

@@ -13,6 +13,7 @@ from itertools import product
 from typing import ClassVar
 
 from wsc.cost import CostModel
+from wsc.ir.cut import Cut
 from wsc.ir.forms import Form, Noted, UnknownForm, Weighed, Wish, without_form
 from wsc.ir.graph import (
     Arg,
@@ -82,12 +83,14 @@ from wsc.passes.contraction import (
     preferred,
     rank,
     reads_outside,
+    relayout,
     wanted_extents,
     weighed_choices,
 )
 from wsc.passes.differentiate import computed_again
 from wsc.passes.early import early
 from wsc.passes.fit import no_layout
+from wsc.passes.groups import read_in_groups
 from wsc.passes.layers import Layers, find_layers
 from wsc.passes.near import FAR, block_near, spread_sizes
 from wsc.passes.pieces import PIECE, WHOLE, Pieces, pieces
@@ -97,6 +100,7 @@ from wsc.passes.stage import Pass
 from wsc.passes.values import Extents, Values
 from wsc.passes.views import after_steps, before_steps
 
+CLEARLY = 2  # times as long as another way
 FORMED = (Contract, Reduce, Map)  # what has forms; of one node of ONNX the first is meant
 SHARE_OF_NUMBERS = 0.25  # of a tile's SRAM that row numbers of a lookup take at a time
 SHARE_OF_TABLE = 0.2  # of a tile's SRAM that a part of a table's gradient takes, and its updates
@@ -110,7 +114,8 @@ class Place(Pass[Graph, Placed]):
     same_order: the order of a contraction's sums does not depend on who owns them. alike: layers
     that repeat are laid out alike, so that they may become a loop. resident: the weights of
     products are brought into SRAM, and not streamed. carried: the inputs that stay there too.
-    wishes: what is asked of the forms of nodes, the last one first.
+    wishes: what is asked of the forms of nodes, the last one first. cut: the layers that the graph
+    is without.
     """
 
     fabric: Fabric
@@ -119,18 +124,20 @@ class Place(Pass[Graph, Placed]):
     resident: bool = False
     carried: frozenset[str] = frozenset()
     wishes: tuple[Wish, ...] = ()
+    cut: Cut | None = None
     name: ClassVar[str] = "place"
 
     def apply(self, stage: Graph) -> Placed:
         """The placed program."""
         return Placer(
-            stage,
+            stage if self.cut is None else self.cut.with_constants(stage),
             self.fabric,
             same_order=self.same_order,
             alike=self.alike,
             resident=self.resident,
             carried=self.carried,
             wishes=self.wishes,
+            cut=self.cut,
         ).run()
 
     def broken(self, before: Graph, after: Placed) -> Iterator[str]:
@@ -242,6 +249,7 @@ class Placer(Values):
     resident: bool = False
     carried: frozenset[str] = frozenset()
     wishes: tuple[Wish, ...] = ()
+    cut: Cut | None = None
     cost: CostModel = field(init=False)
     ranges: dict[str, Interval] = field(init=False)
     forms: dict[Hashable, _Weighing] = field(default_factory=dict[Hashable, "_Weighing"])
@@ -257,6 +265,7 @@ class Placer(Values):
     leaves: set[str] = field(default_factory=set[str])  # values that outputs show as they are
     staying: int = 0  # bytes of what products take from that
     turn: str = ""  # the loss, behind which training goes backwards
+    in_groups: set[str] = field(default_factory=set[str])
     begins: set[str] = field(default_factory=set[str])  # what the first node of each layer gives
 
     def __post_init__(self) -> None:
@@ -266,6 +275,7 @@ class Placer(Values):
         self.mesh = replace(self.mesh, spread=spread_sizes(self.graph, self.mesh))
         self.ranges = ranges(self.graph)
         self.read = {name for node in self.graph.nodes for name in node.inputs}
+        self.in_groups = read_in_groups(self.graph)
         if self.resident:
             self._find_staying()
 
@@ -328,6 +338,8 @@ class Placer(Values):
             self.origin = (target,)
             self.tasks.append(Store(self.view(value), target, origin=self.origin))
         used = {name for task in self.tasks for name in edge_names(task)}
+        cut = None if self.cut is None else self.cut.at_edge(self.outside)
+        used = used if cut is None else cut.used(used)
         inputs = [tensor for tensor in self.edge.values() if tensor.kind is Kind.INPUT]
         weights = [tensor for tensor in self.edge.values() if tensor.kind is Kind.WEIGHT]
         edge = (*inputs, *self.shown.values(), *(t for t in weights if t.name in used))
@@ -336,10 +348,10 @@ class Placer(Values):
             loops = [run for run in loops if stays_alike(run, self.tasks, tasks)]
         buffers = tuple(self.buffers.values())
         self._require_heard()
-        noted = (*self.noted.values(),)
+        noted = (*self.noted.values(),) if cut is None else cut.all_noted(self.noted, self.graph)
         parts = (edge, buffers, tuple(tasks), tuple(loops))
         mesh = replace(self.mesh, spread=frozenset())
-        return Placed(self.graph.name, mesh, *parts, noted=noted)
+        return Placed(self.graph.name, mesh, *parts, noted=noted, cut=cut)
 
     def _require_formed(self) -> None:
         """Find what each wish is for; refuse one for what has no form.
@@ -536,6 +548,25 @@ class Placer(Values):
             if found is not None and all(is_plain(extent) for extent in found):
                 return found
         return None
+
+    def fed_apart(self, value: str, extents: Extents) -> Extents | None:
+        """The layout in which each element of a value comes from the edge once.
+
+        What each column wants whole, rows of tiles apart, would come through the port of each.
+        None if that is not predicted to take clearly longer.
+        """
+        on = {extent.axis for extent in extents}
+        free = [i for i, extent in enumerate(extents) if extent.axis is None and extent.size > 1]
+        if on != {"y", None} or not free or self.mesh.width == 1:
+            return None
+        cut, type_ = max(free, key=lambda i: extents[i].size), self.types[value]
+        size = extents[cut].size
+        apart = (*extents[:cut], block(size, "x", self.mesh), *extents[cut + 1 :])
+        at = dense_view(apart, type_.dtype)
+        fed = relayout(None, apart, type_, self.cost, self.mesh, False)
+        along = relayout(at, extents, type_, self.cost, self.mesh, False)
+        at_once = relayout(None, extents, type_, self.cost, self.mesh, False)
+        return apart if at_once > CLEARLY * (fed + along) else None
 
     def joined(self, value: str, axis: int, extents: Extents) -> View:
         """What is joined to other values; a step's constants come as the whole wants them."""
@@ -883,10 +914,12 @@ class Placer(Values):
         """Where an operand is when a form is chosen; None if it comes from the edge.
 
         In a training step what is only moved is taken to be where such a value is by default: it
-        comes from tiles, and not through the ports. What a decoding step cuts or joins is where it
-        is before.
+        comes from tiles, and not through the ports. So is what attention in groups reads, before
+        it is there too. What a decoding step cuts or joins is where it is before.
         """
         found = self.current(value)
+        if found is None and value in self.in_groups:
+            return default_view(self.types[value].shape, self.types[value].dtype, self.mesh)
         if found is not None or value not in self.lazy:
             return found
         type_ = self.types[value]

@@ -15,6 +15,7 @@ from itertools import groupby, zip_longest
 import numpy as np
 import numpy.typing as npt
 
+from wsc.ir.cut import Cut, Families, NotAlike
 from wsc.ir.tasks import Run
 from wsc.isa.code_size import block_bytes
 from wsc.isa.expr import Binary, Expr, ExprLike, Int, Name, NotAffine, expr
@@ -74,10 +75,13 @@ def rolled(
 class Names:
     """Names in the turns of loops over layers: as one text, or by a table of the program.
 
-    tables: entries -> name of the table.
+    tables: entries -> name of the table. cut: the layers that are in no turn yet. stack: the calls
+    of all others.
     """
 
     tables: dict[tuple[str, ...], str] = field(default_factory=dict)
+    cut: Cut | None = None
+    stack: Run | None = None
 
     def over(self, texts: Sequence[str]) -> str:
         """One text for those of all turns."""
@@ -87,9 +91,36 @@ class Names:
         table = self.tables.setdefault(tuple(texts), f"n{len(self.tables) + 1}")
         return f"{{{table}[{LAYER}]}}"
 
-    def nodes(self, turns: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-        """The names of nodes in all turns; a turn that has fewer than others has empty ones."""
-        return tuple(self.over(texts) for texts in zip_longest(*turns, fillvalue=""))
+    def nodes(self, turns: Sequence[tuple[str, ...]], place: int, run: Run) -> tuple[str, ...]:
+        """The names of nodes in all turns; a turn that has fewer than others has empty ones.
+
+        place: the first call that is for them, of the run that becomes a loop.
+        """
+        families = {} if self.cut is None else self.cut.families
+        columns = zip_longest(*turns, fillvalue="")
+        return tuple(self.over(self._all(families, texts, place, run)) for texts in columns)
+
+    def tensor(self, texts: Sequence[str], place: int, run: Run) -> str:
+        """The names of edge tensors in all turns."""
+        families = {} if self.cut is None else self.cut.edge
+        return self.over(self._all(families, texts, place, run))
+
+    def count(self, run: Run) -> int:
+        """The turns of a run of calls, with those of layers that are in none yet.
+
+        Raises:
+            NotAlike: they are no whole number of turns.
+        """
+        if self.cut is None or self.stack is None:
+            return run.count
+        return run.count + self.cut.turns(run.period // self.stack.period)
+
+    def _all(self, families: Families, texts: Sequence[str], place: int, run: Run) -> Sequence[str]:
+        if self.cut is None or self.stack is None:
+            return texts
+        period = self.stack.period
+        begin, layer = (run.start - self.stack.start) // period, (place - run.start) // period
+        return self.cut.all_turns(families, texts, begin, layer, run.period // period)
 
 
 @dataclass(slots=True)
@@ -125,10 +156,16 @@ class _Roller:
         if not found:
             return None
         best = max(found, key=lambda run: (run.count - 1) * run.period)
+        run = Run(stack.start + best.start, best.period, best.count)
+        self.names.stack = stack
         named = [
             replace(
                 call,
-                nodes=self.names.nodes([c.nodes for c in calls[place : best.end : best.period]]),
+                nodes=self.names.nodes(
+                    [c.nodes for c in calls[place : best.end : best.period]],
+                    stack.start + place,
+                    run,
+                ),
             )
             for place, call in enumerate(calls[: best.start + best.period])
             if place >= best.start
@@ -138,6 +175,8 @@ class _Roller:
         if (step == numbers.table[best.start + best.period :][: best.period]).all():
             # Nothing but names goes on from layer to layer: what repeats within one is a loop too.
             loop: Loop | None = Loop(LAYER, Int(best.count), tuple(self.steps(named)))
+        elif self.names.cut is not None:
+            raise NotAlike  # what goes on from layer to layer depends on how many there are
         else:
             inner = _within(named, numbers, best)
             loop = _loop(turn, numbers, best, self.fabric.dimensions, LAYER, inner)
@@ -149,7 +188,7 @@ class _Roller:
         # Steps of a recurrence in each layer may be more than there are layers.
         if block_bytes(tuple(self.steps(here)), self.fabric) < block_bytes((loop,), self.fabric):
             return None
-        return Run(stack.start + best.start, best.period, best.count), loop
+        return run, loop
 
     def _pays(self, loop: Loop, calls: Sequence[Call]) -> bool:
         """Whether a loop is shorter than its turns, and has the registers that it takes."""
@@ -387,11 +426,11 @@ def schedule(
         body: list[Transfer] = []
         for place in range(run.start, run.start + run.period):
             for turns in zip(*parts[place : run.end : run.period], strict=True):
-                tensor = names.over([transfer.tensor for transfer in turns])
-                nodes = names.nodes([transfer.nodes for transfer in turns])
+                tensor = names.tensor([transfer.tensor for transfer in turns], place, run)
+                nodes = names.nodes([transfer.nodes for transfer in turns], place, run)
                 body.append(replace(turns[0], tensor=tensor, nodes=nodes))
         if body:
-            found.append(TransferLoop(LAYER, run.count, repeated(body)))
+            found.append(TransferLoop(LAYER, names.count(run), repeated(body)))
         end = run.end
     return (*found, *periodic([t for part in parts[end:] for t in part]))
 

@@ -216,6 +216,12 @@ class Values:
         """The layout in which a value that is only moved is wanted, if that is known."""
         raise NotImplementedError
 
+    def fed_apart(self, value: str, extents: Extents) -> Extents | None:
+        """The layout in which the edge gives a value that then goes along the rows; None if it
+        comes as it is wanted."""
+        del value, extents
+        return None
+
     def joined(self, value: str, axis: int, extents: Extents) -> View:
         """A view of a part of a value with these extents, of which parts are joined at an axis."""
         del axis, extents
@@ -288,8 +294,13 @@ class Values:
     def _made(self, value: str, extents: Extents, fill: float | None) -> View:
         node = self.lazy.get(value)
         if value in self.outside and value not in self.homes:
-            view = self.fresh(value, self.types[value].dtype, extents)
+            apart = self.fed_apart(value, extents) if fill is None else None
+            view = self.fresh(
+                value, self.types[value].dtype, apart or extents, "fed" if apart else ""
+            )
             self.tasks.append(Load(self.outside[value], view, fill, origin=(value,)))
+            if apart is not None:
+                view = self._moved(value, view, (), extents, None)
             if fill is None and self._holds_all(extents):
                 self.homes[value] = view
             return view

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from math import prod
+
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.runtime.programs import program
 from wsc.isa.diagnostics import AssemblyError
 from wsc.isa.fabric import find_fabric
 from wsc.isa.verifier import verify
+from wsc.isa.verify.follow import _distinct  # pyright: ignore[reportPrivateUsage]
 
 OWN_PLACE = """
 tensor buf : f32[{length}] at 0 size {bytes}
@@ -34,3 +40,22 @@ def test_each_tile_has_an_address_of_its_own(size: str) -> None:
     last = f"bytes {4 * max(tiles - 1, 1)} to {4 * max(tiles - 1, 1) + 3} of 'buf'"
     with pytest.raises(AssemblyError, match=last):
         verify(program(text, size), find_fabric("wse2"))
+
+
+@given(
+    st.lists(
+        st.lists(st.integers(-(2**31), 2**31 - 1) | st.integers(-3, 3), min_size=6, max_size=6),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_different_rows_of_operands_are_found_in_all_tiles(columns: list[list[int]]) -> None:
+    shapes = [(2, 3), (1, 3), (2, 1)]  # of what differs in all tiles, along x alone, along y alone
+    arrays = [
+        np.array(column[: prod(shape)], np.int64).reshape(shape)
+        for column, shape in zip(columns, shapes, strict=False)
+    ]
+    rows, places = _distinct(arrays)
+    wanted = np.stack(np.broadcast_arrays(*arrays), axis=-1)
+    assert (rows[places] == wanted).all()
+    assert len({tuple(row) for row in rows.tolist()}) == len(rows) <= wanted[..., 0].size

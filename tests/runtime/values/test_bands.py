@@ -84,6 +84,24 @@ end
     assert told[0] == told[1]
 
 
+def test_to_look_at_what_waits_takes_no_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run ends although in each column more threads wait than a turn has work."""
+    body = """
+region all at 0,0 size 8x9
+main all
+  if y % 2 == 0
+    wait s0, 1
+  else
+    wait s1, 1
+  end
+end
+"""
+    monkeypatch.setattr(engine, "BAND_SLICE", 130)
+    image = runtime.load(program(body, "8x9"))
+    with pytest.raises(Deadlock):
+        engine.execute(image, {}, bands=2)
+
+
 @pytest.mark.parametrize(
     ("width", "work", "cores", "wanted"),
     [(64, 1 << 40, 2, 2), (6, 1 << 40, 8, 1), (750, 1 << 40, 64, 8), (64, 1000, 2, 1)],

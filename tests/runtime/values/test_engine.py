@@ -23,6 +23,7 @@ from wsc import runtime
 from wsc.isa.parser import parse
 from wsc.runtime.errors import Deadlock, ExecutionFault, Interrupted, MemoryLimit, RuntimeFault
 from wsc.runtime.trace import TraceRequest
+from wsc.runtime.values.engine import Execution
 
 ROOT = Path(__file__).parents[3]
 WRITTEN = sorted([*ROOT.glob("tests/programs/*.wsa"), *ROOT.glob("docs/collectives/*.wsa")])
@@ -364,6 +365,19 @@ def test_streams_stay_small_where_all_are_read() -> None:
     result = runtime.run(program(LINE, "6x1"), {}, engine="values", max_memory=1 << 24)
     # Three links of this color: each wavelet leaves a core, a tile, and a router to its core.
     assert result.counters.wavelets["even"].sum() == 3 * 3 * 40 * 50000
+
+
+def test_a_long_chain_goes_through_few_blocks() -> None:
+    """A block that is used up is the next column's: storage does not grow with the chain."""
+    taken: list[int] = []
+    for tiles in (12, 60):
+        image = runtime.load(chain(tiles, 3000))
+        run = Execution(image, {}, None, None, 1)
+        begin = int(run.machines[0].now["free"][0])
+        outputs = run.run(None).outputs
+        assert (outputs["r"] == sum(range(tiles))).all()
+        taken.append(int(run.machines[0].now["free"][0]) - begin)
+    assert taken[0] == taken[1] < 4 * 4096
 
 
 def test_memory_is_that_of_the_engine_that_will_run() -> None:
