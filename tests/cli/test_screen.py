@@ -33,8 +33,7 @@ COMMANDS = [
     "inspect net.wsa --sram",
     "why net.wsa --seed 1 --tile 1,1",
     "diff net.wsa twice.wsa --all",
-    "sweep mlp.onnx --fabric 2x2,4x4 --set router.buffer_depth=2,4 --set io.bytes_per_cycle=88 "
-    "-o s.csv",
+    "sweep mlp.onnx --fabric 2x2 --set router.buffer_depth=2,4 --workers 1 -o s.csv",
     "train mlp.onnx --data data.npz --batch 4 --steps 1 --fabric 2x2 --engine both --carbon 9",
     "models",
     "ops",

@@ -25,6 +25,24 @@ if TYPE_CHECKING:
     from wsc.views.report import KernelRow
 
 MOST_ROWS = 12  # of the table of kernels, without --all
+COLUMNS = (
+    "line",
+    "kernel",
+    "node",
+    "share",
+    "added",
+    "predicted",
+    "off",
+    "cycles",
+    "start",
+    "MACs",
+    "bound by",
+    "of bound",
+    "mac",
+    "other",
+    "wait",
+)
+"""Of the table of kernels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +177,10 @@ def outputs_table(outputs: Mapping[str, np.ndarray], files: Mapping[str, Path]) 
     return table
 
 
-def show(finished: Finished, every: bool) -> None:
-    """The report for people, on standard output."""
+def show(
+    finished: Finished, every: bool, sort: str | None = None, columns: str | None = None
+) -> None:
+    """The report for people, on standard output. sort, columns: of ``PlainTable.chosen``."""
     screen = console()
     result, counters = finished.result, finished.result.counters
     if finished.stopped:
@@ -195,7 +215,7 @@ def show(finished: Finished, every: bool) -> None:
         facts.append(("energy, uJ", energy))
     say_facts(facts)
     screen.print()
-    show_kernels(finished, every)
+    show_kernels(finished, every, sort, columns)
     if finished.compared is not None:
         show_comparison(finished.compared, finished.undecided)
     if finished.followed is not None:
@@ -241,7 +261,7 @@ def short_time(seconds: float) -> str:
     return f"{seconds / 1e-9:.3g} ns"
 
 
-def show_kernels(finished: Finished, every: bool) -> None:
+def show_kernels(finished: Finished, every: bool, sort: str | None, columns: str | None) -> None:
     """One row for each call: its cycles, its roofline, and where the other cycles go."""
     from wsc.views.report import busy_shares, mac_rate
 
@@ -249,7 +269,7 @@ def show_kernels(finished: Finished, every: bool) -> None:
     rate, tiles = mac_rate(finished.program.fabric, assembly.precision), assembly.width
     tiles *= assembly.height
     longest = sorted(finished.rows, key=lambda row: -row.added)[:MOST_ROWS]
-    rows = list(finished.rows) if every else sorted(longest, key=lambda row: row.number)
+    rows = list(finished.rows) if every or sort else sorted(longest, key=lambda row: row.number)
     numbers = (
         "line",
         "share",
@@ -265,21 +285,7 @@ def show_kernels(finished: Finished, every: bool) -> None:
         "wait",
     )
     table = PlainTable(
-        "line",
-        "kernel",
-        "node",
-        "share",
-        "added",
-        "predicted",
-        "off",
-        "cycles",
-        "start",
-        "MACs",
-        "bound by",
-        "of bound",
-        "mac",
-        "other",
-        "wait",
+        *COLUMNS,
         right=numbers,
         leaving=(
             "start",
@@ -318,8 +324,10 @@ def show_kernels(finished: Finished, every: bool) -> None:
             *(f"{parts[name]:.0%}" for name in ("mac", "other", "wait")),
         )
     screen = console()
-    print_table(screen, table)
-    left = len(finished.rows) - len(rows)
+    shown = table.chosen(sort, columns)
+    shown.rows = shown.rows if every else shown.rows[:MOST_ROWS]
+    print_table(screen, shown)
+    left = len(finished.rows) - len(shown.rows)
     if left:
         screen.print(f"{left} shorter rows are left out; --all shows them")
 

@@ -12,9 +12,11 @@ import click
 
 from wsc.cli.against import Follower, dump_file, dumps_of
 from wsc.cli.common import STANDARD, Refusal, given_program, is_model, read_arrays, working
+from wsc.cli.finished import COLUMNS
 from wsc.cli.holding import Holding
 from wsc.cli.names import Sizes, chosen_model, compiled, is_name, named_model
 from wsc.cli.outputs import array_paths, given_files, require_outputs
+from wsc.cli.tables import require_headings
 from wsc.cli.tracing import Tracing
 from wsc.cli.values import refuse_clock
 from wsc.cost.steps import loop_of_steps
@@ -58,6 +60,8 @@ class Wanted:
     report: Path | None
     maps: tuple[str, ...]
     every: bool
+    sort: str | None
+    columns: str | None
     tracing: Tracing
     holding: Holding
     sizes: Sizes
@@ -74,6 +78,7 @@ class Wanted:
             raise Refusal("-o -: outputs are files in a folder: name one")
         if self.maps and self.as_json:
             raise Refusal("--map is for people; with --json the same numbers are under tiles")
+        require_headings(COLUMNS, self.sort, self.columns)
         self.tracing.require()
         if self.engine == VALUES:
             clocked = ("delays", "max_cycles", "check_races", "report", "maps", "against")

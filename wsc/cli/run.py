@@ -38,6 +38,7 @@ from wsc.cli.job import VALUES, Job, Wanted, prepared
 from wsc.cli.maps import map_option, show_maps
 from wsc.cli.names import sized
 from wsc.cli.outputs import ReportFile, write_arrays
+from wsc.cli.tables import arranged
 from wsc.cli.tracing import tracing, write_trace
 from wsc.cli.values import Executed, execute_values, print_values
 from wsc.isa.limits import MOST_DELAYS
@@ -135,6 +136,7 @@ if TYPE_CHECKING:
 )
 @map_option
 @click.option("--all", "every", is_flag=True, help="Every row of the table of kernels.")
+@arranged
 @holding
 @sized
 @general
@@ -216,7 +218,7 @@ def _timed(job: Job, after: Afterwards) -> int:
     if wanted.as_json:
         say_json(as_object(finished))
     else:
-        show(finished, wanted.every)
+        show(finished, wanted.every, wanted.sort, wanted.columns)
         show_maps(wanted.maps, program, result.counters)
     code = _ended(after, stopped, compared)
     return 1 if followed is not None and followed.first is not None else code
