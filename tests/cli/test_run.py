@@ -577,3 +577,9 @@ def test_a_run_in_a_notebook(twice: Path) -> None:
     assert "output r</th><td>float32[8]" in shown._repr_html_()
     fabric: Any = program.fabric
     assert "<td>router.buffer_depth</td><td>4</td><td>A</td>" in fabric._repr_html_()
+
+
+def test_a_window_behind_the_end_of_a_run_is_told(twice: Path, tmp_path: Path) -> None:
+    options = ("--seed", "1", "--trace", tmp_path / "t.json", "--trace-from", "100000")
+    told = done(wsc("run", twice, *options)).stdout
+    assert "nothing was recorded: the run has 28 cycles, and the window begins with" in told
