@@ -6,6 +6,7 @@ minutes for a mesh of more than 20,000 tiles, so that ``--mesh`` and ``--kernel`
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -98,8 +99,7 @@ KERNELS = (
 @click.option("--write", is_flag=True, help="Put what was found into the table and its page.")
 def main(meshes: tuple[str, ...], kernels: tuple[str, ...], measured: bool, write: bool) -> None:
     """Predict kernels on large meshes, run them, compare."""
-    agreement = load()
-    known = {(item.network, item.fabric): item for item in agreement.meshes}
+    known = {(item.network, item.fabric): item for item in load().meshes}
     for mesh in meshes:
         width, height = map(int, mesh.split("x"))
         for kernel in KERNELS:
@@ -110,20 +110,35 @@ def main(meshes: tuple[str, ...], kernels: tuple[str, ...], measured: bool, writ
             if measured and (kernel.name, mesh) in known:
                 cycles = predict(program.assembly, program.fabric).cycles
                 found = replace(known[kernel.name, mesh], predicted=cycles)
-                known[kernel.name, mesh] = found
                 click.echo(f"{kernel.name}, {mesh}: {_told(Pair('', cycles, found.measured))}")
+                if write:
+                    _write(found)
                 continue
+            started = time.process_time()
             whole, calls = compared(program, feeds, {"engine": "time"})
+            spent = time.process_time() - started
             found = Checked(kernel.name, mesh, PRECISION, whole.predicted, whole.measured)
-            known[kernel.name, mesh] = found
-            click.echo(f"{kernel.name}, {mesh}: {_told(whole)}")
+            click.echo(f"{kernel.name}, {mesh}: {_told(whole)}, {spent:.0f} CPU s")
             for pair in calls:
                 if not pair.agrees:
                     click.echo(f"  {pair.name}: {_told(pair)}")
-    if write:
-        order = {mesh: place for place, mesh in enumerate(MESHES)}
-        rows = sorted(known.values(), key=lambda item: order.get(item.fabric, len(order)))
-        write_agreement(replace(agreement, meshes=tuple(rows)))
+            if write:
+                _write(found)
+
+
+def _write(found: Checked) -> None:
+    """Put a row into the table, in the order of meshes and kernels.
+
+    A run may take minutes: what it found is not lost with the next one.
+    """
+    agreement = load()
+    rows = {(item.network, item.fabric): item for item in agreement.meshes}
+    rows[found.network, found.fabric] = found
+    names = [kernel.name for kernel in KERNELS]
+    ordered = sorted(
+        rows.values(), key=lambda row: (MESHES.index(row.fabric), names.index(row.network))
+    )
+    write_agreement(replace(agreement, meshes=tuple(ordered)))
 
 
 def _told(pair: Pair) -> str:

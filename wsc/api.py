@@ -619,7 +619,7 @@ def compile_step(
     def lowered(step: Step) -> Compiled:
         return _lowered(step.graph, chosen, kind, name, observe, False, changes, dump, wishes)
 
-    compiled, kept = lowered_step(step, recompute, lowered)
+    compiled, kept = lowered_step(step, recompute, lowered, chosen)
     program = _program(step.finish(compiled))
     program.assembly = program.assembly.with_(clip=clip, over=over)
     notes = [kept] if kept else []

@@ -11,7 +11,7 @@ from tests.fabric import build
 from wsc.cost import threads
 from wsc.cost.messages import Sample
 from wsc.cost.predict import predict
-from wsc.cost.senders import places
+from wsc.cost.senders import TILES, places
 from wsc.cost.walk import Walk
 
 
@@ -50,7 +50,7 @@ def test_all_that_walking_tiles_send_is_found(mesh: str, monkeypatch: pytest.Mon
 @pytest.mark.parametrize(("width", "height"), [(750, 994), (750, 4), (1, 3000), (30, 20)])
 def test_a_sample_has_a_bounded_number_of_tiles(width: int, height: int, turns: int) -> None:
     columns, rows = places(width, height, turns)
-    assert 1 <= len(columns.places) * len(rows.places) <= 60_000
+    assert 1 <= len(columns.places) * len(rows.places) <= TILES
 
 
 def test_senders_between_all_tiles_of_a_sample_are_those_that_walk() -> None:

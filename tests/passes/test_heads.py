@@ -16,7 +16,7 @@ from wsc.frontend.store import Seed, write_model
 from wsc.ir.check import check_graph
 from wsc.ir.graph import Concat, Contract, Graph, Map
 from wsc.isa.fabric import find_fabric
-from wsc.isa.program import Loop
+from wsc.isa.program import Call, Loop
 from wsc.isa.types import DType
 from wsc.models.language import Task, build, find_shape
 from wsc.passes.blocks import Blocks
@@ -49,7 +49,7 @@ def products(graph: Graph) -> int:
     return sum(isinstance(node.op, Contract) for node in graph.nodes)
 
 
-@pytest.mark.parametrize("fabric", ["1x1", "4x4", "5x2", "1x3"])
+@pytest.mark.parametrize("fabric", ["4x2", "1x3"])
 @pytest.mark.parametrize(
     ("batch", "heads", "groups", "mask"),
     [(1, 3, 3, ()), (3, 4, 2, (3, 1, 7, 7)), (2, 2, 2, (1, 2, 7, 7))],
@@ -78,7 +78,7 @@ def test_the_operator_over_sequences(
     np.testing.assert_allclose(result.outputs["y"], np.asarray(wanted), 2e-5, 2e-5)
 
 
-@pytest.mark.parametrize("name", ["gpt2_script", "gptj_script", "gpt_neox_script"])
+@pytest.mark.parametrize("name", ["gptj_script", "gpt_neox_script"])
 def test_what_exporters_write(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = EXPORTS / f"{name}.onnx"
     force(monkeypatch)
@@ -86,24 +86,31 @@ def test_what_exporters_write(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
     agree(path.read_bytes(), program, 2e-5)
 
 
-@pytest.mark.parametrize(("fabric", "precision"), [("5x3", "f32"), ("1x7", "f32"), ("7x2", "f16")])
+@pytest.mark.parametrize(("fabric", "precision", "clearly"), [("7x2", "f16", 2), ("7x3", "f32", 0)])
 def test_rotations_go_with_their_groups(
-    fabric: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fabric: str, precision: str, clearly: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No map or join has more than the heads of one group; keys of a group serve its queries."""
+    """No map or join has more than the heads of one group; layers, which share angles, stay a loop.
+
+    Where the angles would come through all ports, they come through one and go along the rows.
+    """
     force(monkeypatch)
+    monkeypatch.setattr("wsc.passes.place.CLEARLY", clearly)
     shape = find_shape("llama3-8b").sized(
-        layers=2, hidden=24, heads=6, kv_heads=3, ffn=20, vocabulary=30
+        layers=3, hidden=24, heads=6, kv_heads=3, ffn=20, vocabulary=30
     )
     model, path = build(shape, Task(9)), tmp_path / "model.onnx"
     write_model(model, Seed(0), path)
     program, graph = compiled(path, fabric, precision)
     turned = [node for node in graph.nodes if "turned" in node.name]
-    # Of a dimension with 3 groups each, the largest that divides it.
     assert {node.type.shape[2] for node in turned if isinstance(node.op, Map | Concat)} == {1}
+    fed = [tensor for tensor in program.assembly.tensors if "_fed" in tensor.name]
+    assert bool(fed) == (clearly == 0)
     agree(path, program, 2e-5 if precision == "f32" else 2e-2)
     main = program.assembly.regions[0].main
-    assert any(isinstance(item, Loop) and item.register == "layer" for item in main)
+    assert [item.register for item in main if isinstance(item, Loop)] == ["layer"]
+    alone = {name for item in main if isinstance(item, Call) for name in item.nodes}
+    assert not any("layers.2.mlp" in name for name in alone)
 
 
 def test_what_fits_stays() -> None:

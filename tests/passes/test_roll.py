@@ -110,6 +110,9 @@ def test_the_shorter_period_of_those_that_save_as_much() -> None:
     assert runs(numbered("x" + "ab" * 20 + "y")) == [Run(1, 2, 20)]
     assert runs(numbered("aab" * 10 + "cd" * 9)) == [Run(0, 3, 10), Run(30, 2, 9)]
     assert runs(numbered("abcdefgh" * 2)) == []
+    # Of two kinds of steps all are steps of a common multiple: they are no longer for that.
+    both = numbered("abc" * 32 + "defgh" * 21)
+    assert runs(both) == [Run(0, 3, 32), Run(96, 5, 21)]
     assert runs(np.zeros(0, np.int64)) == []
 
 

@@ -93,6 +93,7 @@ def numbers_beyond(program: Program) -> Program:
     ("name", "spoil", "said"),
     [
         ("simplify", dead, "node 'dead' is dead"),
+        ("heads", dead, "node 'dead' is dead"),
         ("blocks", dead, "node 'dead' is dead"),
         ("place", without_a_buffer, "that is not there"),
         ("place", short_buffers, "beyond its 4 bytes"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,12 @@ from tests.stacks import decoder
 from tests.training.networks import NETWORKS
 from tests.training.test_layers import results
 from wsc.api import compile_step
-from wsc.errors import CompileError
+from wsc.errors import CompileError, DoesNotFit
+from wsc.isa.fabric import find_fabric
+from wsc.pipeline import Compiled
+from wsc.training.losses import parse_loss
+from wsc.training.recompute import lowered_step
+from wsc.training.step import Step, build_step, parse_optimizer
 from wsc.views.inspect import sram_kinds
 
 LAYERS = 6
@@ -70,3 +76,19 @@ def test_a_model_without_layers_has_none_to_compute_again() -> None:
     assert compile_step(network.model, batch=2, fabric="2x2").notes == ()
     with pytest.raises(CompileError, match="none, layers, auto, not 'some'"):
         wsc.train(network.model, recompute="some")
+
+
+@pytest.mark.parametrize(("room", "wanted"), [(20_000, [False, True]), (500, [True])])
+def test_what_is_larger_than_all_tiles_is_not_tried(room: int, wanted: list[bool]) -> None:
+    asked: list[bool] = []
+
+    def lower(step: Step) -> Compiled:
+        assert step.differentiate is not None
+        asked.append(step.differentiate.recompute)
+        raise DoesNotFit("no room")
+
+    made = build_step(decoder(LAYERS), parse_loss("mse"), parse_optimizer("sgd"))
+    fabric = replace(find_fabric("wse2").sized(3, 3), sram_bytes=room)
+    with pytest.raises(DoesNotFit, match="no room"):
+        lowered_step(made, "auto", lower, fabric)
+    assert asked == wanted

@@ -80,6 +80,42 @@ def test_products_in_pieces(fabric: str, monkeypatch: pytest.MonkeyPatch) -> Non
         np.testing.assert_allclose(found[name], array, 1e-5, 1e-7, err_msg=name)
 
 
+@pytest.mark.parametrize(
+    ("fabric", "piece"),
+    [("5x4", 0.004), ("2x6", 0.005), ("7x2", 0.005)],
+)
+def test_pieces_leave_while_the_next_one_is_made(
+    fabric: str, piece: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same gradients to the bit, in fewer cycles; no byte of one is written before it left."""
+    b = Builder(3)
+    for name, shape in (("one", (48, 64)), ("two", (64, 48))):
+        b.weight(name, *shape)
+    x = b.node("Tanh", "between", b.node("MatMul", "first", "x", "one"))
+    b.node("MatMul", "logits", x, "two")
+    model = b.model("wide", {"x": (TensorProto.FLOAT, [6, 48])})
+    random = np.random.default_rng(8)
+    feeds: dict[str, np.ndarray] = {"x": random.standard_normal((6, 48)).astype(np.float32)}
+    feeds["label"] = random.integers(0, 48, 6)
+    monkeypatch.setattr("wsc.passes.place.WHOLE", 0.0)
+    monkeypatch.setattr("wsc.passes.place.PIECE", piece)
+
+    def step() -> wsc.Program:
+        return compile_step(model, optimizer="sgd", fabric=f"wse2:{fabric}", precision="f16")
+
+    found = step()
+    feeds["loss.scale"] = np.array(8.0, np.float32)
+    assert any(item.name.startswith("settle") for item in found.assembly.procedures)
+    reference, time = (found.run(feeds, engine=engine) for engine in ("reference", "time"))
+    assert reference.cycles == time.cycles
+    assert abs(found.estimate().cycles / reference.cycles - 1) < 0.05
+    monkeypatch.setattr("wsc.passes.place.LEFT", 1000)  # semaphores that no core has
+    plain = step().run(feeds, engine="reference")
+    assert plain.cycles > reference.cycles
+    for name, array in plain.outputs.items():
+        np.testing.assert_array_equal(reference.outputs[name], array, err_msg=name)
+
+
 def test_heads_in_groups_give_what_all_give(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wsc.passes.groups.SHARE", 0.8)
     graph = import_onnx(decoder(2, hidden=24, heads=6, tokens=16), {}, {}, DType.F32)

@@ -43,7 +43,7 @@ def test_the_fewest_that_share_out_all_samples(most: int, wafers: int, wanted: l
     size, runs, note = in_fewest_runs(12, compiled, wafers)  # type: ignore[arg-type]
     assert tried == wanted
     assert (size, runs) == (12 // wanted[-1], wanted[-1])
-    assert note.startswith(f"12 samples of a step in {runs} run")
+    assert note.startswith(f"12 samples of a step in {runs} runs") is (runs > 1)
     assert ("do not fit" in note) is (len(wanted) > 1)
 
 
@@ -88,3 +88,9 @@ def test_commands_choose(tmp_path: Path) -> None:
     done(command("compile", *asked, "--batch", BATCH, "-o", out))
     assert "gradients over 2\n" in out.read_text()
     refused(command("estimate", *asked), "--accumulate auto: say how many samples", "(--batch)")
+    # Where nobody says how many runs, and one has no room, it is the same.
+    shown = done(command("estimate", *flags, "--batch", BATCH))
+    assert "16 samples of a step in 2 runs of 8; 16 at a time do not fit" in shown.output
+    refused(command("estimate", *flags, "--accumulate", "1", "--batch", BATCH), "a tile of fabric")
+    shown = done(command("estimate", *flags, "--batch", 4))
+    assert "samples of a step in" not in shown.output

@@ -169,8 +169,9 @@ def command(
     start = time.perf_counter()
     require_training(train)
     require_headings(COLUMNS, sort, columns)
-    if isinstance(training.accumulate, int):
-        _require_shares(wafers, training.accumulate)
+    asked = training.runs(sizes.batch)
+    if isinstance(asked, int):
+        _require_shares(wafers, asked)
     # A training step has a batch, too, whatever it is compiled from.
     own = replace(sizes, batch=None) if _file(train, model) else sizes
     named = chosen_model(model, own, holding.steps)
@@ -188,7 +189,7 @@ def command(
             return _step(chosen, fabric, dims, bind, precision, settings, shared)
 
         program, runs = training.shared_out(sizes.batch, wafers, compiled_in)
-        if tokens is not None and not isinstance(training.accumulate, int):
+        if tokens is not None and not isinstance(asked, int):
             tokens //= runs
     elif isinstance(named, Named):
         _refuse_sizes(model, dims, bind)

@@ -274,7 +274,7 @@ def command(
     read += [path for path in (schedule, *asking.files) if path is not None]
     written = [output, *(path for path in (onnx, log, report) if path is not None)]
     require_outputs(written, None, read)
-    runs = training.accumulate
+    runs = training.runs(batch)
     if isinstance(runs, int) and batch % runs:
         raise Refusal(f"--batch {batch} cannot be shared out to --accumulate {runs} runs")
     arrays = read_samples(data, batch)

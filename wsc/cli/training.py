@@ -35,15 +35,27 @@ class _Runs(click.ParamType):
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """The options. accumulate: runs of a step, or ``auto``."""
+    """The options. accumulate: runs of a step, or ``auto``; None if nobody asked."""
 
     loss: str
     optimizer: str
     groups: tuple[str, ...]
     trainable: tuple[str, ...]
     clip: float
-    accumulate: int | str
+    accumulate: int | str | None
     recompute: str
+
+    def runs(self, batch: int | None) -> int | str:
+        """The runs of a step: a number, or ``auto``, which is what nobody asked for means.
+
+        batch: samples of a step, None where nobody says. A step of the model's own is one run.
+        """
+        from wsc.training.own import OWN
+        from wsc.training.runs import AUTO
+
+        if self.accumulate is not None:
+            return self.accumulate
+        return 1 if batch is None or self.optimizer == OWN else AUTO
 
     def options(self) -> dict[str, Any]:
         """What ``wsc.compile_step`` and ``wsc.train`` take for them, all but the number of runs."""
@@ -69,12 +81,13 @@ class Training:
         """
         from wsc.training.runs import AUTO, in_fewest_runs
 
-        if isinstance(self.accumulate, int):
-            return step(self.accumulate, batch), self.accumulate
+        asked = self.runs(batch)
+        if isinstance(asked, int):
+            return step(asked, batch), asked
         if batch is None:
             raise Refusal(f"--accumulate {AUTO}: say how many samples a step has (--batch)")
         program, runs, note = in_fewest_runs(batch, lambda n: step(n, batch // n), wafers)
-        program.notes = (note, *program.notes)
+        program.notes = (*([note] if note else []), *program.notes)
         return program, runs
 
 
@@ -99,11 +112,9 @@ def training(function: _Command) -> _Command:
         click.option(
             "--accumulate",
             type=_Runs(),
-            default=1,
-            show_default=True,
             metavar="K|auto",
             help="Runs whose gradients make a step; they share out its samples. auto: as few as "
-            "there is room in, for a step of --batch samples.",
+            "there is room in, for a step of --batch samples. [default: auto; 1 without --batch]",
         ),
         click.option(
             "--clip",

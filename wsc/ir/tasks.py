@@ -118,11 +118,23 @@ class Store(Task):
     """Send ``value`` out as edge tensor ``target``.
 
     shape: of the tensor, where the value is a part of it: its extents then end where the part does.
+    aside: a stream unit sends it while the core goes on, between two ``Aside``.
     """
 
     value: Read[View]
     target: Edge[str]
     shape: tuple[int, ...] = ()
+    aside: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Aside(Task):
+    """Before stores that a stream unit does, and behind them.
+
+    on_its_way: behind them, what the last one may still send: it has left when this task is done.
+    """
+
+    on_its_way: Read[tuple[View, ...]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +187,8 @@ class ContractTask(Task):
       result itself holds them.
     combined: the axis along which a summed label lies whose partial sums are added up in all tiles,
       or "" (not reduce).
+    waits: what the result takes the place of may be on its way out on a stream unit: its words are
+      written when that has left (with an accumulator, not reduce).
     """
 
     index_a: tuple[Index, ...]
@@ -196,6 +210,7 @@ class ContractTask(Task):
     arrivals: Scratch[str] = ""
     sums: Scratch[str] = ""
     combined: Fact[str] = ""
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)

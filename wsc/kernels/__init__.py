@@ -8,6 +8,7 @@ from typing import Any
 
 from wsc.ir.tasks import (
     TASKS,
+    Aside,
     ContractTask,
     GatherTask,
     Load,
@@ -36,11 +37,12 @@ from wsc.kernels.gather import emit_gather
 from wsc.kernels.movement import emit_move
 from wsc.kernels.reduce import emit_reduce
 from wsc.kernels.scatter import emit_scatter
-from wsc.kernels.transfer import emit_load, emit_lookup, emit_store
+from wsc.kernels.transfer import emit_aside, emit_load, emit_lookup, emit_store
 
 KERNELS: dict[type, Callable[[Any, Context], Emission]] = {
     Load: emit_load,
     Store: emit_store,
+    Aside: emit_aside,
     MapTask: emit_map,
     ReduceTask: emit_reduce,
     ContractTask: emit_contract,

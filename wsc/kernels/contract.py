@@ -24,14 +24,14 @@ from math import prod
 from wsc.flows import REGION, WEIGHTS
 from wsc.ir.graph import Index
 from wsc.ir.tasks import ContractTask
-from wsc.isa.expr import Expr, Int, Name, W, X, maximum, minimum
+from wsc.isa.expr import Expr, Int, Name, W, X, Y, maximum, minimum
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Dim, Direction, Extent, Transfer
 from wsc.isa.table import Timing
 from wsc.isa.types import DType, Side
 from wsc.kernels.asm import Asm, At, Emission, Source
 from wsc.kernels.context import Context, row_major
-from wsc.kernels.library import ARRIVED, CHAIN_DONE, CLEARED, LINES
+from wsc.kernels.library import ARRIVED, CHAIN_DONE, CLEARED, LEFT, LINES
 from wsc.layout import Mesh, View, block, dense_strides, start, storage_order, valid
 
 F32 = DType.F32
@@ -191,6 +191,10 @@ def _local(task: ContractTask, context: Context) -> Emission:
         # Each tile has the sums over its own part of the label: the line adds them up.
         line, wide = LINES[task.combined].name, F32 if task.accumulator else task.out.dtype
         asm.call(f"{line}_all_add_{wide.value}", buffer=total.base, count=room)
+    if task.waits:
+        # The northern tiles send out what was there before.
+        with asm.when(Y, "==", 0):
+            asm.wait(LEFT, 1)
     if task.accumulator:
         asm.vector(
             "narrow",

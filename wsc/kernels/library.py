@@ -41,7 +41,9 @@ ARRIVED = 1
 STORED = 2
 SEMAPHORES = 3
 CLEARED = 3  # used only where a core has one more
+LEFT = 4  # the same
 CHAIN_UNITS = 3
+ASIDE = 0  # the unit that no chain uses, where a core has more of them
 CHAINS = ("chain_", "take_", "turn_", "forward_", "arrive_")  # how names of their procedures begin
 LONG_LINE = 16  # tiles, from which on an all-reduce in groups is quicker
 GROUPED_QUEUES = (8, 6)  # input and output queues that a core needs for it along both axes
@@ -179,7 +181,7 @@ def clear() -> Procedure:
     asm = Asm(6)
     target, count = asm.register("target"), asm.register("count")
     memory, dims = words(asm, target, count, DType.F32)
-    done = Asynchronous(0, CLEARED)
+    done = Asynchronous(ASIDE, CLEARED)
     asm.vector("mov", DType.F32, memory, 0.0, dims=dims, asynchronous=done)
     return Procedure(
         "clear_f32",

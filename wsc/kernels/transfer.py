@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable
 
 from wsc.flows import COLLECT, INDICES, REGION, SCATTER, WEIGHTS
-from wsc.ir.tasks import Load, LookupTask, Store
+from wsc.ir.tasks import Aside, Load, LookupTask, Store
 from wsc.isa.expr import Expr, H, Int, Name, X, Y, binary, maximum, minimum, substitute
-from wsc.isa.program import Dim, Direction, Extent, Lookup, Transfer
+from wsc.isa.program import Asynchronous, Dim, Direction, Extent, Lookup, Transfer
 from wsc.isa.types import Control, DType, Side
 from wsc.kernels.asm import Asm, At, Emission
 from wsc.kernels.context import Context, row_major
+from wsc.kernels.library import ASIDE, LEFT
 from wsc.layout import View, is_plain, start, valid
 
 ROW = "r"
@@ -96,8 +97,11 @@ def emit_store(task: Store, context: Context) -> Emission:
     memory, dims = _tile_space(task.value, context)
     split, across = task.value.on("y") is not None, task.value.on("x") is not None
 
+    unit = Asynchronous(ASIDE, LEFT) if task.aside else None
+
     def send() -> None:
-        asm.vector("mov", task.value.dtype, COLLECT.strand.queue(), memory, dims=dims)
+        queue = COLLECT.strand.queue()
+        asm.vector("mov", task.value.dtype, queue, memory, dims=dims, asynchronous=unit)
 
     if split:
         _collect(asm, send, across)
@@ -123,7 +127,22 @@ def emit_store(task: Store, context: Context) -> Emission:
         repeat=(ROW, context.mesh.height) if split else None,
         nodes=task.origin,
     )
-    return Emission("store", asm.body, (drain,), ("Send a tensor out at the north edge.",))
+    doc = "Send a tensor out at the north edge"
+    doc = f"{doc}, on a stream unit." if task.aside else f"{doc}."
+    return Emission("store", asm.body, (drain,), (doc,))
+
+
+def emit_aside(task: Aside, context: Context) -> Emission:
+    """Tiles at the north edge may write what their unit sends, or wait until that has left."""
+    asm = Asm(context.fabric.dimensions)
+    with asm.when(Y, "==", 0):
+        if task.on_its_way:
+            asm.wait(LEFT, 1)
+        else:
+            asm.signal(LEFT, 1)
+    if task.on_its_way:
+        return Emission("settle", asm.body, (), ("Wait until what the unit sends has left.",))
+    return Emission("clear_way", asm.body, (), ("Nothing is on its way out.",))
 
 
 def _collect(asm: Asm, send: Callable[[], None], across: bool) -> None:

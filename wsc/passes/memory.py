@@ -127,7 +127,8 @@ def lifetimes(placed: Placed) -> list[Life]:
 def spans(placed: Placed) -> tuple[dict[str, int], dict[str, int]]:
     """The first and the last task of each buffer.
 
-    What is there before the steps of a run, and is used in one, is there through all of them.
+    What is there before the steps of a run, and is used in one, is there through all of them. What
+    all layers share is there to the end of the last one, as it is to that of the others.
     """
     first: dict[str, int] = {}
     last: dict[str, int] = {}
@@ -135,6 +136,11 @@ def spans(placed: Placed) -> tuple[dict[str, int], dict[str, int]]:
         for name in buffers_of(task):
             first.setdefault(name, number)
             last[name] = number
+    for run in placed.layers:
+        turn = placed.tasks[run.start : run.start + run.period]
+        for name in {name for task in turn for name in buffers_of(task)}:
+            if first[name] < run.start and run.end - run.period <= last[name] < run.end:
+                last[name] = run.end - 1
     _, step, _ = placed.parts()
     if placed.steps is not None:
         for name in last:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -25,29 +26,54 @@ def runs(
     """The repetitions in a sequence of ids, in order, none within another.
 
     Of all periods the one that leaves the fewest items is taken, a shorter one before a longer
-    one; then what remains between its runs is searched.
+    one; then what remains between its runs is searched. Runs of other periods may all be runs of
+    a common multiple of these: each is then taken with its own.
 
     steady: for a period p, whether items i, i + p and i + 2p of the whole sequence go on evenly
     (an array over i); without it, equal ids suffice.
     """
+    reach = 1 if steady is None else 2
     best, found = 0, list[Run]()
     for bound, period in _candidates(ids):
         if bound <= best:
             break
-        same = ids[:-period] == ids[period:]
-        if steady is not None:
-            same = (same[:-period] & same[period:]) & steady(period)[offset:][
-                : len(ids) - 2 * period
-            ]
-        turns = _runs(same, period, 1 if steady is None else 2)
+        turns = _runs(_going_on(ids, steady, offset, period), period, reach)
         saved = _saved(turns)
         if saved > best:
             best, found = saved, turns
+    found = _shortened(found, partial(_going_on, ids, steady, offset), reach)
     edges = [0, *(edge for run in found for edge in (run.start, run.end)), len(ids)]
     rest = zip(edges[::2], edges[1::2], strict=True) if found else ()
     inner = [run for a, b in rest for run in runs(ids[a:b], steady, offset + a)]
     whole = [Run(run.start + offset, run.period, run.count) for run in found]
     return sorted([*whole, *inner], key=lambda run: run.start)
+
+
+def _going_on(
+    ids: npt.NDArray[np.int64], steady: Callable[[int], Flags] | None, offset: int, period: int
+) -> Flags:
+    """Of each item whether the one a period later, or the two, go on from it."""
+    same = ids[:-period] == ids[period:]
+    if steady is None:
+        return same
+    return same[:-period] & same[period:] & steady(period)[offset:][: len(ids) - 2 * period]
+
+
+def _shortened(found: Sequence[Run], going_on: Callable[[int], Flags], reach: int) -> list[Run]:
+    """Runs with the shortest periods that they have; these may go further than the longer ones."""
+    short: list[Run] = []
+    for run in found:
+        divisors = (part for part in range(1, run.period) if run.period % part == 0)
+        for period in divisors:
+            flags = going_on(period)
+            if flags[run.start : run.end - reach * period].all():
+                ends = np.flatnonzero(~flags[run.start :])
+                last = int(ends[0]) if len(ends) else len(flags) - run.start
+                run = Run(run.start, period, last // period + reach)
+                break
+        if not short or run.start >= short[-1].end:
+            short.append(run)
+    return short
 
 
 def _candidates(ids: npt.NDArray[np.int64]) -> Sequence[tuple[int, int]]:

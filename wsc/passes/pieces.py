@@ -16,7 +16,7 @@ from wsc.passes.contraction import Choice
 from wsc.passes.periods import LEAST
 
 WHOLE = 0.35  # of a tile's SRAM that a product may take as a whole
-PIECE = 0.25  # the same of one piece
+PIECE = 0.15  # the same of one piece
 MOST = 1024  # pieces
 
 Choose = Callable[[Contract, tuple[Type, Type], tuple[View, View]], Choice | None]

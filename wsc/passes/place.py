@@ -37,6 +37,7 @@ from wsc.ir.graph import (
 )
 from wsc.ir.ranges import Interval, is_position, ranges
 from wsc.ir.tasks import (
+    Aside,
     GatherTask,
     LookupTask,
     MapTask,
@@ -58,7 +59,7 @@ from wsc.isa.shown import named
 from wsc.isa.types import DType
 from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
-from wsc.kernels.library import long_lines
+from wsc.kernels.library import CHAIN_UNITS, LEFT, long_lines
 from wsc.kernels.reduce import neutral
 from wsc.layout import (
     Buffer,
@@ -739,29 +740,50 @@ class Placer(Values):
         layouts, name = (cut.choice.a, cut.choice.b), operands[cut.side]
         other = self.bring(operands[1 - cut.side], layouts[1 - cut.side])
         source, shape = self.view(name), (a, b)[cut.side].shape
+        # The edge takes a piece while the core makes the next one, if a unit is free for that.
+        aside = self._sent_aside(node, cut.choice)
+        if aside:
+            self.tasks.append(Aside(origin=self.origin))
+        out: View | None = None
         for start in range(0, shape[cut.axis], cut.size):
             starts = tuple(start if i == cut.axis else 0 for i in range(len(shape)))
             sizes = tuple(cut.size if i == cut.axis else n for i, n in enumerate(shape))
             part = Slice(starts, sizes, (1,) * len(shape))
             taken = self._moved(name, source, (part,), layouts[cut.side], None)
             left, right = (taken, other) if cut.side == 0 else (other, taken)
-            out = self.fresh(node.output, node.type.dtype, cut.choice.out)
+            if out is None or not aside:
+                out = self.fresh(node.output, node.type.dtype, cut.choice.out)
             task = cut.choice.task(cut.op, left, right, "", out, self.origin)
-            self.tasks.append(cut.choice.with_buffers(task, partial(self.buffer, node.output)))
-            self._show_part(node, cut.shown(out, start))
+            task = cut.choice.with_buffers(task, partial(self.buffer, node.output))
+            self.tasks.append(replace(task, waits=aside))
+            self._show_part(node, cut.shown(out, start), aside)
+        if aside and out is not None:
+            self.tasks.append(Aside((out,), origin=self.origin))
         return True
+
+    def _sent_aside(self, node: Node, choice: Choice) -> bool:
+        """Whether a stream unit sends out pieces of this form, that of the northern tiles.
+
+        Sums of halves are made in a buffer of their own, and in their place when they are complete;
+        those of a chain along the row arrive there before.
+        """
+        axes = {extent.axis for extent in choice.out}
+        units, semaphores = self.fabric.stream_units, self.fabric.semaphores
+        able = units > CHAIN_UNITS and semaphores > LEFT and node.type.dtype is DType.F16
+        once = len(choice.out) <= self.fabric.dimensions and len(self.leaving[node.output]) == 1
+        return able and once and not choice.reduce and "x" in axes and "y" not in axes
 
     def _only_shown(self, node: Node) -> bool:
         """Whether nothing but the edge wants what a node of a training step gives."""
         return node.output in self.leaving and node.output not in self.read
 
-    def _show_part(self, node: Node, part: View) -> None:
-        """Send a part of an output out."""
+    def _show_part(self, node: Node, part: View, aside: bool = False) -> None:
+        """Send a part of an output out. aside: on a stream unit."""
         origin = self.origin
         for output in self.leaving[node.output]:
             self.origin = (output.name,)
             shape = self.types[node.output].shape
-            self.tasks.append(Store(part, output.name, shape, origin=self.origin))
+            self.tasks.append(Store(part, output.name, shape, aside, origin=self.origin))
             self.stored.add(output.name)
         self.origin = origin
 

@@ -58,13 +58,15 @@ class Tokens(Pass[Graph, Graph]):
         """The graph with such dimensions joined."""
         graph = stage
         constants = {constant.name for constant in graph.constants}
+        # What a training step keeps for its backward pass takes room: fewer tokens take less.
+        kept = any(constant.state for constant in graph.constants)
         found: dict[tuple[int, int], list[Node]] = {}
         for node in graph.nodes:
             weighted = isinstance(node.op, Contract) and bool(constants & {*node.inputs})
             if not weighted or not _pair(node):
                 continue
             first, second, *_ = node.type.shape
-            if self._gains(first, second, node.type):
+            if self._gains(first, second, node.type, kept):
                 found.setdefault((first, second), []).append(node)
         if not found:
             return graph
@@ -79,13 +81,15 @@ class Tokens(Pass[Graph, Graph]):
                 graph = _Join(graph, sizes, [node], {*graph.types()}, False).apply()
         return drop_dead(compose_moves(graph))
 
-    def _gains(self, batch: int, sequence: int, type_: Type) -> bool:
-        """Whether a tile has less to multiply for each weight."""
+    def _gains(self, batch: int, sequence: int, type_: Type, kept: bool) -> bool:
+        """Whether a tile has less to multiply for each weight; or, if it keeps them, as much and
+        fewer tokens."""
         model, rows = CostModel(self.fabric), self.fabric.height
         apart = min(batch * -(-sequence // rows), sequence * -(-batch // rows))
         joined = -(-batch * sequence // rows)
         kind = Timing.MULTIPLY_ACCUMULATE
-        return model.rows(kind, joined, type_.dtype) < model.rows(kind, apart, type_.dtype)
+        fewer, more = (model.rows(kind, count, type_.dtype) for count in (joined, apart))
+        return (fewer, joined) < (more, apart) if kept else fewer < more
 
 
 def _pair(node: Node) -> bool:

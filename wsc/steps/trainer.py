@@ -291,7 +291,7 @@ class Trainer(Shown):
 
         wafers = 1 if self.wafers is None else self.wafers.count
         self.program, self.over, note = in_fewest_runs(count, compiled, wafers)
-        self.program.notes = (note, *self.program.notes)
+        self.program.notes = (*([note] if note else []), *self.program.notes)
         self.batch = count // self.over
 
     def _compiled(

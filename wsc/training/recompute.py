@@ -7,11 +7,15 @@ from dataclasses import replace
 
 from wsc.cost.model import multiply_accumulates
 from wsc.errors import CompileError, DoesNotFit, shortened
+from wsc.ir.graph import Concat, Move
+from wsc.isa.fabric import Fabric
+from wsc.passes.simplify import Simplify
 from wsc.pipeline import Compiled
-from wsc.training.step import Step
+from wsc.training.step import LOSS, Step
 
 NONE, LAYERS, AUTO = "none", "layers", "auto"
 CHOICES = (NONE, LAYERS, AUTO)
+SURELY = 2  # times all SRAM: what is kept has no room then, however it is laid out
 
 
 def require_choice(recompute: str) -> None:
@@ -21,14 +25,15 @@ def require_choice(recompute: str) -> None:
 
 
 def lowered_step(
-    step: Step, recompute: str, lower: Callable[[Step], Compiled]
+    step: Step, recompute: str, lower: Callable[[Step], Compiled], fabric: Fabric | None = None
 ) -> tuple[Compiled, str]:
     """The program of a step, and a sentence on what becomes of its activations.
 
     recompute: ``none`` keeps all of them until the backward pass. ``layers`` keeps what one layer
     hands to the next, and computes each layer again before its backward pass. ``auto`` does so
     where they do not fit: what fits is kept, since to compute it again can only take longer.
-    lower: compiles a step.
+    lower: compiles a step. fabric: for which one, if that is known: where what would be kept is
+        larger than all of its SRAM, ``auto`` does not try it.
 
     The sentence is empty for a model without layers that repeat.
 
@@ -44,6 +49,8 @@ def lowered_step(
                 "recompute: the model has no layers that repeat, so there are none to compute again"
             )
         return _recomputed(step, lower), _again(layers)
+    if recompute == AUTO and layers and fabric is not None and _beyond(step, fabric):
+        return _recomputed(step, lower), f"{_again(layers)}: kept, they do not fit"
     try:
         return lower(step), f"the activations of {layers} layers are kept" if layers else ""
     except DoesNotFit as error:
@@ -60,6 +67,33 @@ def _recomputed(step: Step, lower: Callable[[Step], Compiled]) -> Compiled:
     compiled = lower(step.recomputing())
     useful = multiply_accumulates(step.graph)
     return replace(compiled, program=compiled.program.with_(work=useful))
+
+
+def _beyond(step: Step, fabric: Fabric) -> bool:
+    """Whether a fabric has no room for all that the backward pass reads of the forward pass.
+
+    It is taken for that if even a part of it has none: how much exactly the passes make of it,
+    only they can tell.
+    """
+    room = SURELY * fabric.sram_bytes * fabric.width * fabric.height
+    made = {node.output: node.type.size * node.type.dtype.bytes for node in step.forward.nodes}
+    if sum(made.values()) <= room:  # most steps: no pass is needed to see that
+        return False
+    graph = Simplify().apply(step.graph)
+    loss = next(output.value for output in graph.outputs if output.name == LOSS)
+    turn = next(number for number, node in enumerate(graph.nodes) if node.output == loss)
+    before = {
+        node.output: node.type.size * node.type.dtype.bytes
+        for node in graph.nodes[: turn + 1]
+        if not isinstance(node.op, Move | Concat)
+    }
+    read = {
+        name
+        for node in graph.nodes[turn + 1 :]
+        if not isinstance(node.op, Move | Concat)
+        for name in node.inputs
+    }
+    return sum(before[name] for name in read & before.keys()) > room
 
 
 def _again(layers: int) -> str:

@@ -25,7 +25,7 @@ def require_runs(over: int | str) -> None:
 def in_fewest_runs(
     samples: int, compile_runs: Callable[[int], _Compiled], wafers: int = 1
 ) -> tuple[_Compiled, int, str]:
-    """A step in as few runs as it has room in: what was compiled, their number, a note on it.
+    """A step in as few runs as it has room in: what was compiled, their number, a note on them.
 
     Each run streams all weights once more, and sends out all gradients, so fewer take less time.
 
@@ -49,6 +49,6 @@ def in_fewest_runs(
             tried.append(str(samples // runs))
             continue
         why = f"; {', '.join(tried)} at a time do not fit" if tried else ""
-        each = "1 run" if runs == 1 else f"{runs} runs"
-        return found, runs, f"{samples} samples of a step in {each} of {samples // runs}{why}"
+        note = f"{samples} samples of a step in {runs} runs of {samples // runs}{why}"
+        return found, runs, note if runs > 1 else ""
     raise AssertionError("one sample a run is the last to be tried")

@@ -6,7 +6,7 @@ from math import prod
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.runtime.programs import program
@@ -42,6 +42,7 @@ def test_each_tile_has_an_address_of_its_own(size: str) -> None:
         verify(program(text, size), find_fabric("wse2"))
 
 
+@settings(deadline=None, max_examples=60)
 @given(
     st.lists(
         st.lists(st.integers(-(2**31), 2**31 - 1) | st.integers(-3, 3), min_size=6, max_size=6),
