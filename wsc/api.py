@@ -820,7 +820,7 @@ def load(path: str | PathLike[str]) -> Program:
         OtherMachine: the fabric of that name has other numbers than when it was compiled.
     """
     path = _path("a program", path)
-    if path.suffix == ".onnx":
+    if path.suffix == ".onnx" and path.is_file():
         compiling = asked("wsc compile", "wsc.compile")
         raise CompileError(f"{path}: is a model, and no program yet: {compiling} makes one of it")
     try:
