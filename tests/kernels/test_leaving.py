@@ -1,0 +1,102 @@
+"""A product that only the edge wants leaves along the rows while it is made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import wsc
+from tests.fabric import build, compare
+from tests.frontend.cases import floats, model_of, node
+from wsc.isa.types import DType
+from wsc.passes.place import Placer
+
+CASES = [
+    # rows of x, its columns, columns of the result; tiles
+    ((64, 24, 200), "8x8"),
+    ((37, 50, 333), "9x7"),
+    ((128, 16, 300), "4x16"),
+    ((40, 30, 150), "2x9"),  # two columns: both blocks leave behind the turns
+    ((90, 20, 100), "3x11"),
+    ((192, 20, 26), "8x24"),  # seven owners in eight columns, the last one with fewer outputs
+]
+PRECISIONS = (DType.F32, DType.F16)
+
+
+def product(shape: tuple[int, int, int]) -> tuple[Any, dict[str, np.ndarray]]:
+    m, k, n = shape
+    feeds = {"x0": floats(m, k)}
+    return model_of([node("MatMul", 2, 1)], feeds, {"x1": floats(k, n)}, ("y0",)), feeds
+
+
+def leaves(program: Any) -> bool:
+    return "drain leave in all side W" in program.text
+
+
+def saved(program: Any, folder: Path) -> Any:
+    program.save(folder / "program.wsa")
+    return wsc.load(folder / "program.wsa")
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(("shape", "fabric"), CASES)
+def test_engines_agree(shape: tuple[int, int, int], fabric: str, precision: DType) -> None:
+    model, feeds = product(shape)
+    assert leaves(build(model, fabric, precision))
+    compare(model, feeds, fabric, precision)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(("shape", "fabric"), CASES)
+def test_it_gives_the_same_bits_in_fewer_cycles(
+    shape: tuple[int, int, int],
+    fabric: str,
+    precision: DType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, feeds = product(shape)
+    program = saved(build(model, fabric, precision), tmp_path)
+    run = program.run(feeds)
+    monkeypatch.setattr(Placer, "_leaving_west", lambda *_: "")
+    stored = build(model, fabric, precision)
+    assert not leaves(stored)
+    before = saved(stored, tmp_path).run(feeds)
+    np.testing.assert_array_equal(run.outputs["y0"], before.outputs["y0"])
+    assert run.cycles < before.cycles
+
+
+@pytest.mark.parametrize(("shape", "fabric"), CASES)
+def test_its_cycles_are_predicted(shape: tuple[int, int, int], fabric: str, tmp_path: Path) -> None:
+    model, feeds = product(shape)
+    program = saved(build(model, fabric), tmp_path)
+    assert program.estimate().cycles == pytest.approx(program.run(feeds).cycles, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "why",
+    ["another node reads it", "two outputs", "one column", "rows are slower", "few units", "order"],
+)
+def test_it_stays_and_leaves_up_the_columns(why: str) -> None:
+    shape = (40, 30, 150) if why != "rows are slower" else (8, 30, 600)
+    model, _ = product(shape)
+    fabric = {"one column": "1x9", "rows are slower": "9x2", "few units": "tiny:2x8"}.get(
+        why, "2x9"
+    )
+    m, _, n = shape
+    if why == "another node reads it":
+        feeds, weights = {"x0": floats(m, 30)}, {"x1": floats(30, n)}
+        nodes = [node("MatMul", 2, 1)]
+        nodes[0].output[0] = "h"
+        relu = node("Relu", 1, 1)
+        relu.input[0] = "h"
+        model = model_of([*nodes, relu], feeds, weights, ("y0",))
+    elif why == "two outputs":
+        nodes = [node("MatMul", 2, 1), node("Relu", 1, 1)]
+        nodes[1].output[0] = "y1"
+        model = model_of(nodes, {"x0": floats(m, 30)}, {"x1": floats(30, n)}, ("y0", "y1"))
+    program = build(model, fabric, same_order=why == "order")
+    assert not leaves(program)
