@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 import wsc
@@ -100,3 +101,16 @@ def test_it_stays_and_leaves_up_the_columns(why: str) -> None:
         model = model_of(nodes, {"x0": floats(m, 30)}, {"x1": floats(30, n)}, ("y0", "y1"))
     program = build(model, fabric, same_order=why == "order")
     assert not leaves(program)
+
+
+def test_each_step_has_its_own_results(tmp_path: Path) -> None:
+    """With streamed weights too: what leaves in a step has its place behind that of the last."""
+    model, feeds = product((64, 24, 200))
+    onnx.save(model, tmp_path / "model.onnx")
+    ways = [
+        wsc.compile(tmp_path / "model.onnx", fabric="8x8", hold=hold, steps=2)
+        for hold in ("stream", "resident")
+    ]
+    steps = np.stack([feeds["x0"], feeds["x0"] + 1])
+    one, other = (program.run({"x0": steps}).outputs["y0"] for program in ways)
+    np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
