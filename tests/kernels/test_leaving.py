@@ -114,3 +114,11 @@ def test_each_step_has_its_own_results(tmp_path: Path) -> None:
     steps = np.stack([feeds["x0"], feeds["x0"] + 1])
     one, other = (program.run({"x0": steps}).outputs["y0"] for program in ways)
     np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_where_its_code_has_no_room_it_is_stored() -> None:
+    model, _ = product((64, 24, 200))
+    long = {"code.scalar_bytes": 64}  # so that code is most of what a tile has
+    assert leaves(wsc.compile(model, fabric="8x8", settings=long))
+    program = wsc.compile(model, fabric="8x8", settings=long | {"sram.bytes": 6500})
+    assert not leaves(program)

@@ -118,7 +118,7 @@ class Place(Pass[Graph, Placed]):
     that repeat are laid out alike, so that they may become a loop. resident: the weights of
     products are brought into SRAM, and not streamed. carried: the inputs that stay there too.
     wishes: what is asked of the forms of nodes, the last one first. cut: the layers that the graph
-    is without. steps: what is placed is a step, of which a run may make several.
+    is without. together: no part of a result leaves before all of it is made.
     """
 
     fabric: Fabric
@@ -128,7 +128,7 @@ class Place(Pass[Graph, Placed]):
     carried: frozenset[str] = frozenset()
     wishes: tuple[Wish, ...] = ()
     cut: Cut | None = None
-    steps: bool = False
+    together: bool = False
     name: ClassVar[str] = "place"
 
     def apply(self, stage: Graph) -> Placed:
@@ -142,7 +142,7 @@ class Place(Pass[Graph, Placed]):
             carried=self.carried,
             wishes=self.wishes,
             cut=self.cut,
-            steps=self.steps,
+            together=self.together,
         ).run()
 
     def broken(self, before: Graph, after: Placed) -> Iterator[str]:
@@ -257,7 +257,7 @@ class Placer(Values):
     carried: frozenset[str] = frozenset()
     wishes: tuple[Wish, ...] = ()
     cut: Cut | None = None
-    steps: bool = False
+    together: bool = False
     cost: CostModel = field(init=False)
     ranges: dict[str, Interval] = field(init=False)
     forms: dict[Hashable, _Weighing] = field(default_factory=dict[Hashable, "_Weighing"])
@@ -732,7 +732,7 @@ class Placer(Values):
         The owners of a chain's sums have theirs one after the other, as a row lets them send. A
         core has to have a unit more, and the queue of what else would go up the columns.
         """
-        if self.steps:
+        if self.together:
             return ""
         outputs, shown = self.graph.outputs, {node.output}
         users = self.users(node.output)
