@@ -17,14 +17,13 @@ from wsc.passes.place import Placer
 
 CASES = [
     # rows of x, its columns, columns of the result; tiles
-    ((64, 24, 200), "8x8"),
+    ((48, 12, 120), "6x8"),
     ((37, 50, 333), "9x7"),
-    ((128, 16, 300), "4x16"),
+    ((96, 16, 150), "4x12"),
     ((40, 30, 150), "2x9"),  # two columns: both blocks leave behind the turns
     ((90, 20, 100), "3x11"),
     ((192, 20, 26), "8x24"),  # seven owners in eight columns, the last one with fewer outputs
 ]
-PRECISIONS = (DType.F32, DType.F16)
 
 
 def product(shape: tuple[int, int, int]) -> tuple[Any, dict[str, np.ndarray]]:
@@ -37,44 +36,27 @@ def leaves(program: Any) -> bool:
     return "drain leave in all side W" in program.text
 
 
-def saved(program: Any, folder: Path) -> Any:
-    program.save(folder / "program.wsa")
-    return wsc.load(folder / "program.wsa")
-
-
-@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize(("shape", "fabric"), CASES)
-def test_engines_agree(shape: tuple[int, int, int], fabric: str, precision: DType) -> None:
+def test_engines_agree_and_cycles_are_predicted(shape: tuple[int, int, int], fabric: str) -> None:
     model, feeds = product(shape)
-    assert leaves(build(model, fabric, precision))
-    compare(model, feeds, fabric, precision)
+    program = build(model, fabric)
+    assert leaves(program)
+    end = compare(model, feeds, fabric)
+    assert program.estimate().cycles == pytest.approx(end.cycle, rel=0.02)
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize(("shape", "fabric"), CASES)
-def test_it_gives_the_same_bits_in_fewer_cycles(
-    shape: tuple[int, int, int],
-    fabric: str,
-    precision: DType,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(("shape", "fabric"), CASES[1:4])
+def test_what_is_rounded_has_the_same_bits_in_fewer_cycles(
+    shape: tuple[int, int, int], fabric: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, feeds = product(shape)
-    program = saved(build(model, fabric, precision), tmp_path)
-    run = program.run(feeds)
+    assert leaves(build(model, fabric, DType.F16))
+    end = compare(model, feeds, fabric, DType.F16)
     monkeypatch.setattr(Placer, "_leaving_west", lambda *_: "")
-    stored = build(model, fabric, precision)
-    assert not leaves(stored)
-    before = saved(stored, tmp_path).run(feeds)
-    np.testing.assert_array_equal(run.outputs["y0"], before.outputs["y0"])
-    assert run.cycles < before.cycles
-
-
-@pytest.mark.parametrize(("shape", "fabric"), CASES)
-def test_its_cycles_are_predicted(shape: tuple[int, int, int], fabric: str, tmp_path: Path) -> None:
-    model, feeds = product(shape)
-    program = saved(build(model, fabric), tmp_path)
-    assert program.estimate().cycles == pytest.approx(program.run(feeds).cycles, rel=0.02)
+    assert not leaves(build(model, fabric, DType.F16))
+    before = compare(model, feeds, fabric, DType.F16)
+    np.testing.assert_array_equal(end.outputs["y0"], before.outputs["y0"])
+    assert end.cycle < before.cycle
 
 
 @pytest.mark.parametrize(
