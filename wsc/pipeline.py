@@ -14,7 +14,7 @@ from wsc.cost.model import multiply_accumulates
 from wsc.errors import CompileError, DoesNotFit, shortened
 from wsc.ir.cut import Cut, NotAlike
 from wsc.ir.forms import Noted, Wish
-from wsc.ir.graph import Constant, Graph
+from wsc.ir.graph import Constant, Contract, Graph, Move
 from wsc.ir.tasks import Placed
 from wsc.isa.code_size import code_bytes
 from wsc.isa.fabric import Fabric
@@ -68,14 +68,16 @@ def passes(
     residence: Residence | None = None,
     wishes: tuple[Wish, ...] = (),
     cut: Cut | None = None,
+    together: bool = False,
 ) -> tuple[Pass[Any, Any], ...]:
     """The passes, in order, each with its reason for standing there.
 
     alike: whether layers that repeat are laid out alike. work: multiply-accumulates of the
     network, for its reports. residence: what stays on the fabric from step to step.
     wishes: what is asked of the forms of nodes. cut: layers that the graph is without, and the
-    program has.
+    program has. together: no part of a result leaves before all of it is made.
     """
+    together = together or residence is not None  # a step's results are among those of others
     resident = residence is not None and residence.weights
     handed = residence.carried if residence is not None and resident else ()
     carried = frozenset(name for name, _ in handed)
@@ -88,7 +90,7 @@ def passes(
         Blocks(fabric),  # what no layout can hold as a whole, before layouts are chosen
         Between(),  # what rotates queries and keys, once it is known how attention wants them
         # Layouts before addresses: sizes in each tile follow from layouts.
-        Place(fabric, same_order, alike, resident, carried, wishes, cut),
+        Place(fabric, same_order, alike, resident, carried, wishes, cut, together),
         # What is done once before addresses: it is there all the time.
         *([] if residence is None else [TakeSteps(residence)]),
         Allocate(fabric),  # addresses before kernels: instructions name them
@@ -145,13 +147,26 @@ def run_passes(
     try:
         return lowered(alike=True)
     except DoesNotFit as error:
-        # Layers that are all laid out alike may take more of a tile than each in its own way.
-        if not find_layers(Simplify().apply(graph)):
-            raise
-        try:
-            return lowered(alike=False)
-        except DoesNotFit:
-            raise error from None
+        simple = Simplify().apply(graph)
+        # What sends a product out while it is made is code that its store does not need, and
+        # layers that are all laid out alike may take more of a tile than each in its own way.
+        ways = [(True, True)] if _gives_a_product(simple) else []
+        ways += [(False, bool(ways))] if find_layers(simple) else []
+        for alike, together in ways:
+            try:
+                return lowered(alike=alike, together=together)
+            except DoesNotFit:
+                continue
+        raise error from None
+
+
+def _gives_a_product(graph: Graph) -> bool:
+    """Whether a product is a graph's only output, in its own shape or another."""
+    made = {node.output: node for node in graph.nodes}
+    node = made.get(graph.outputs[0].value) if len(graph.outputs) == 1 else None
+    while node is not None and isinstance(node.op, Move):
+        node = made.get(node.inputs[0])
+    return node is not None and isinstance(node.op, Contract)
 
 
 def _run(
@@ -166,6 +181,7 @@ def _run(
     dump: Dump | None,
     wishes: tuple[Wish, ...],
     alike: bool,
+    together: bool = False,
     short: tuple[Graph, Cut] | None = None,
 ) -> Compiled:
     from wsc.isa.verifier import verify
@@ -177,7 +193,9 @@ def _run(
     cut = None
     if short is not None:
         stage, cut = short
-    steps = passes(fabric, precision, model, same_order, alike, work, residence, wishes, cut)
+    steps = passes(
+        fabric, precision, model, same_order, alike, work, residence, wishes, cut, together
+    )
     if dump is not None:
         stage, steps = _resumed(dump, graph, fabric, steps)
         if wishes and not any(isinstance(step, Place) for step in steps):

@@ -127,25 +127,26 @@ class Streams:
         return int(np.broadcast_to(held, self.x.size).sum())
 
     def _schedule(self, flow: Flow) -> Schedule:
-        """What crosses the north edge on a flow's color."""
+        """What crosses the edge on a flow's color, at the side that is the flow's."""
         upto: list[np.ndarray] = []
         intervals: list[float] = []
         lookup: list[bool] = []
         control: list[float] = []
         in_turn: list[bool] = []
         final: list[int] = []
-        total = np.zeros(len(self.x.places))
+        along, across = (self.x, self.y) if flow.side is Side.NORTH else (self.y, self.x)
+        total = np.zeros(len(along.places))
         each = self.traffics
         color = self.color[flow.strand]
         for transfer in plain_transfers(self.program):
-            if transfer.color != color or transfer.side is not Side.NORTH:
+            if transfer.color != color or transfer.side is not flow.side:
                 continue
             moved = each.of(transfer)
-            total = total + moved.ports[self.x.places]
+            total = total + moved.ports[along.places]
             upto.append(total)
             busy = moved.elements / max(int(moved.ports.max(initial=0)), 1)
             interval = self.model.edge_interval(busy, each.types[transfer.tensor])
-            intervals.append(max(interval, self.model.link) if self.y.size > 1 else interval)
+            intervals.append(max(interval, self.model.link) if across.size > 1 else interval)
             lookup.append(transfer.lookup is not None)
             control.append(self.model.edge_interval(self._ports(transfer), DType.F32))
             in_turn.append(transfer.repeat is not None)

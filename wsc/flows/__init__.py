@@ -12,6 +12,7 @@ from wsc.flows.chain import EAST, NORTH, SOUTH, WEST, Chain
 from wsc.flows.collect import COLLECT
 from wsc.flows.flow import REGION, ROOT_X, ROOT_Y, SAMPLE, Flow, Path, Strand
 from wsc.flows.inward import INWARD, LEAD, Inward, Lead
+from wsc.flows.leave import LEAVE
 from wsc.flows.multicast import WEIGHTS
 from wsc.flows.requests import INDICES
 from wsc.flows.scatter import SCATTER
@@ -24,6 +25,7 @@ __all__ = [
     "INDICES",
     "INWARD",
     "LEAD",
+    "LEAVE",
     "NORTH",
     "REGION",
     "ROOT_X",
@@ -58,5 +60,6 @@ FLOWS: tuple[Flow, ...] = (
     *LEAD.values(),
     ROW_CAST,
     COLUMN_CAST,
+    LEAVE,
 )
 STRANDS: dict[str, Strand] = {strand.name: strand for flow in FLOWS for strand in flow.strands}

@@ -11,6 +11,8 @@ import numpy as np
 class Schedule:
     """What the edge feeds (or takes) at each sampled column on one flow, in its order.
 
+    At the west edge it is rows in place of columns.
+
     upto: elements up to the end of each transfer [transfers, columns]. interval: cycles
     between two wavelets of a port while that transfer runs. lookup: whether its rows wait
     for numbers from the fabric. control: cycles between two control wavelets of a port.

@@ -149,6 +149,11 @@ class Flow(ABC):
         """Columns and rows of a mesh that shows all cases of its paths."""
         return SAMPLE, SAMPLE
 
+    @property
+    def side(self) -> Side:
+        """The side of the mesh at which it meets the edge, if it does."""
+        return Side.NORTH
+
     def alone(self, axis: str, size: int) -> tuple[int, ...]:
         """Coordinates along an axis of ``size`` tiles for which no others can stand."""
         del axis, size

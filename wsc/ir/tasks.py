@@ -189,6 +189,8 @@ class ContractTask(Task):
       or "" (not reduce).
     waits: what the result takes the place of may be on its way out on a stream unit: its words are
       written when that has left (with an accumulator, not reduce).
+    target: edge tensor as which the result leaves, block after block along the rows, while later
+      ones are made; "" where it stays (reduce, not ordered).
     """
 
     index_a: tuple[Index, ...]
@@ -211,6 +213,7 @@ class ContractTask(Task):
     sums: Scratch[str] = ""
     combined: Fact[str] = ""
     waits: bool = False
+    target: Edge[str] = ""
 
 
 @dataclass(frozen=True, slots=True)

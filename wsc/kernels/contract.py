@@ -10,6 +10,9 @@ to the owner while the next block's weights already arrive. Where these chains m
 on the owner, and with it the order of the additions. The ordered reduce form has one chain, from
 the first column to the last; from there the sums go back west to the owner.
 
+Where only the edge wants the result, an owner sends its block out along the row while later ones
+are made: owners have theirs in the order in which a row lets them send.
+
 Local form: each tile sums its own outputs completely.
 
 Down form: a summed label lies along y, as tokens do where activations are. Each tile sums over its
@@ -32,6 +35,7 @@ from wsc.isa.types import DType, Side
 from wsc.kernels.asm import Asm, At, Emission, Source
 from wsc.kernels.context import Context, row_major
 from wsc.kernels.library import ARRIVED, CHAIN_DONE, CLEARED, LEFT, LINES
+from wsc.kernels.transfer import pass_west, send_west, western_drain
 from wsc.layout import Mesh, View, block, dense_strides, start, storage_order, valid
 
 F32 = DType.F32
@@ -156,6 +160,8 @@ def _stem(task: ContractTask) -> str:
     name = f"{kind}_{'streamed' if task.weight else 'resident'}"
     if task.combined:
         return f"{name}_over_{LINES[task.combined].name}s"
+    if task.target:
+        return f"{name}_out"
     return f"{name}_ordered" if task.ordered else name
 
 
@@ -280,37 +286,49 @@ def _reduce(task: ContractTask, context: Context) -> Emission:
         with asm.when(X, "<", W - 1):
             asm.signal(ARRIVED, 1)
     half_base = asm.set(asm.register("half"), Name(task.accumulator))
-    with asm.loop("owner", owners) as owner, asm.loop("part", -(-block // task.chunk)) as part:
-        within = asm.times("within", part, task.chunk)
-        begin = asm.times("begin", owner, block)
-        first = asm.let("first", begin + within)
-        rest = asm.let("rest", minimum(Int(labels.size[n]) - first, Int(block) - within))
-        rest = asm.let("rest", minimum(rest, task.chunk))
-        count = asm.let("count", maximum(rest, 0))
-        words = asm.let("words", count * room)
-        asm.wait(CHAIN_DONE, 1)
-        following: Expr = 2 * Name(task.accumulator) + half - half_base
-        if task.relieved:
-            following = _turn(task, asm, half_base, half)
-        else:
-            asm.fill(half_base, F32, 0, words)
-        order = (outer, summed, inner)
-        _accumulate(task, context, asm, labels, order, first, count, half_base)
-        if task.ordered:
-            _one_way(task, asm, owner, within, room, half_base, words)
-        else:
-            _both_ways(task, asm, owner, part, within, room, half_base, words)
-        asm.set(half_base, following)
+    with asm.loop("owner", owners) as owner:
+        if task.target:
+            _leave(task, context, asm, owner, owners)
+        with asm.loop("part", -(-block // task.chunk)) as part:
+            within = asm.times("within", part, task.chunk)
+            begin = asm.times("begin", owner, block)
+            first = asm.let("first", begin + within)
+            rest = asm.let("rest", minimum(Int(labels.size[n]) - first, Int(block) - within))
+            rest = asm.let("rest", minimum(rest, task.chunk))
+            count = asm.let("count", maximum(rest, 0))
+            words = asm.let("words", count * room)
+            asm.wait(CHAIN_DONE, 1)
+            following: Expr = 2 * Name(task.accumulator) + half - half_base
+            if task.relieved:
+                following = _turn(task, asm, half_base, half)
+            else:
+                asm.fill(half_base, F32, 0, words)
+            order = (outer, summed, inner)
+            _accumulate(task, context, asm, labels, order, first, count, half_base)
+            if task.ordered:
+                _one_way(task, asm, owner, within, room, half_base, words)
+            else:
+                _both_ways(task, asm, owner, part, within, room, half_base, words)
+            asm.set(half_base, following)
     asm.wait(CHAIN_DONE, 2)
     if task.relieved:
         asm.wait(CLEARED, 1)
-    _finish(task, asm, owners, block, room)
-    feeds = (weight_feed(task, context, labels, [*outer, *summed]),) if task.weight else ()
+    if task.target:
+        _leave_last(task, context, asm, owners)
+    else:
+        _finish(task, asm, minimum(owners, W - 1))
+    feeds: tuple[Transfer, ...] = ()
+    if task.weight:
+        feeds = (weight_feed(task, context, labels, [*outer, *summed]),)
+    if task.target:
+        feeds = (*feeds, western_drain(task.out, task.target, context, task.origin))
     way = "to the last column and back to the owner" if task.ordered else "to the owner"
-    doc = (
+    doc: tuple[str, ...] = (
         "Blocks of outputs, one owner column after the other; partial sums run along the row",
         f"{way} on stream units while the next block accumulates.",
     )
+    if task.target:
+        doc = (*doc, "A block that is complete leaves at the west edge meanwhile.")
     numbers = {"chunk": task.chunk, "block": block, "owners": owners, "tokens": room}
     numbers |= {"outputs": labels.size[n], "chunk_bytes": half, "token_bytes": room * 4}
     numbers |= {"chunk_words": task.chunk * room, "block_words": block * room}
@@ -439,15 +457,47 @@ def _add_arrivals(task: ContractTask, asm: Asm, sums: Expr, words: int) -> None:
     asm.vector("add", F32, At(sums, {"i": 4}), At(sums, {"i": 4}), arrivals, dims=[("i", words)])
 
 
-def _finish(task: ContractTask, asm: Asm, owners: int, block: int, room: int) -> None:
-    """Wait for the last sums, or add the last part's two halves; round to f16 if that is asked."""
+def _leave(task: ContractTask, context: Context, asm: Asm, owner: Expr, owners: int) -> None:
+    """At the head of an owner's turns: the block of the one two before is complete, and leaves.
+
+    What left a turn before that is through, and the next tile's may pass.
+    """
+    with asm.when(X + 2, "==", owner):
+        # All chains but the last are done then, and this tile's is not that one.
+        asm.wait(CHAIN_DONE, 1)
+        asm.signal(CHAIN_DONE, 1)
+        _finish(task, asm, W - 1)
+        send_west(asm, task.out, context)
+    with asm.when(X + 3, "==", owner):
+        asm.wait(LEFT, 1)
+        pass_west(asm, owners - 1)
+
+
+def _leave_last(task: ContractTask, context: Context, asm: Asm, owners: int) -> None:
+    """Behind all turns: what the last owners have not done in those."""
+    with asm.when(X, "<", owners):
+        with asm.when(X + 2, ">=", owners):
+            _finish(task, asm, W - 1)
+            send_west(asm, task.out, context)
+        with asm.when(X + 3, ">=", owners):
+            asm.wait(LEFT, 1)
+            pass_west(asm, owners - 1)
+
+
+def _finish(task: ContractTask, asm: Asm, end: Expr) -> None:
+    """Wait for the last sums, or add the last part's two halves; round to f16 if that is asked.
+
+    end: the first of the columns in which no sums come from the east.
+    """
     sums = Name(task.sums or task.out.buffer)
+    block = task.out.extents[task.labels.index(task.n_label)].step
+    room = task.out.local_size // block
     last = (-(-block // task.chunk) - 1) * task.chunk
     if task.ordered:
         with asm.when(X, "<", W - 1):
             asm.wait(ARRIVED, 1)
     else:
-        with asm.when(X, "<", minimum(owners, W - 1)):
+        with asm.when(X, "<", end):
             _add_arrivals(task, asm, sums + last * room * 4, (block - last) * room)
     if task.sums:
         out = At(Name(task.out.buffer), {"i": task.out.dtype.bytes})

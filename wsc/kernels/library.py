@@ -44,6 +44,7 @@ CLEARED = 3  # used only where a core has one more
 LEFT = 4  # the same
 CHAIN_UNITS = 3
 ASIDE = 0  # the unit that no chain uses, where a core has more of them
+OUTWARDS = 4  # the unit that sends a result out beside chains and what clears their sums
 CHAINS = ("chain_", "take_", "turn_", "forward_", "arrive_")  # how names of their procedures begin
 LONG_LINE = 16  # tiles, from which on an all-reduce in groups is quicker
 GROUPED_QUEUES = (8, 6)  # input and output queues that a core needs for it along both axes

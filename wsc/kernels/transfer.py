@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from wsc.flows import COLLECT, INDICES, REGION, SCATTER, WEIGHTS
+from wsc.flows import COLLECT, INDICES, LEAVE, REGION, SCATTER, WEIGHTS
 from wsc.ir.tasks import Aside, Load, LookupTask, Store
 from wsc.isa.expr import Expr, H, Int, Name, X, Y, binary, maximum, minimum, substitute
 from wsc.isa.program import Asynchronous, Dim, Direction, Extent, Lookup, Transfer
 from wsc.isa.types import Control, DType, Side
 from wsc.kernels.asm import Asm, At, Emission
 from wsc.kernels.context import Context, row_major
-from wsc.kernels.library import ASIDE, LEFT
+from wsc.kernels.library import ASIDE, LEFT, OUTWARDS
 from wsc.layout import View, is_plain, start, valid
 
 ROW = "r"
@@ -28,18 +28,19 @@ def _inside(extent: Extent, context: Context, at: Expr | None = None) -> tuple[E
 
 
 def _walk(
-    view: View, context: Context, shape: tuple[int, ...] = ()
+    view: View, context: Context, shape: tuple[int, ...] = (), along: str = "y"
 ) -> tuple[Expr, tuple[Dim, ...]]:
-    """The edge's walk over a tile's part: offset and dims; the row of tiles is the name ``r``.
+    """The edge's walk over a tile's part: offset and dims; its place in its line is the name ``r``.
 
     The edge holds the elements in row-major order; the view may have them under another shape.
-    shape: of all of them, where the view has a part.
+    shape: of all of them, where the view has a part. along: the axis of the line, which is a column
+        of tiles, or a row.
     """
     offset: Expr = Int(0)
     dims: list[Dim] = []
     strides = row_major(shape or view.shape)
     for number, (extent, stride) in enumerate(zip(view.extents, strides, strict=True)):
-        at = Name(ROW) if extent.axis == "y" else None
+        at = Name(ROW) if extent.axis == along else None
         begin, count = _inside(extent, context, at)
         offset = offset + begin * stride + Name(f"d{number}") * stride
         dims.append(Dim(f"d{number}", count))
@@ -130,6 +131,38 @@ def emit_store(task: Store, context: Context) -> Emission:
     doc = "Send a tensor out at the north edge"
     doc = f"{doc}, on a stream unit." if task.aside else f"{doc}."
     return Emission("store", asm.body, (drain,), (doc,))
+
+
+def send_west(asm: Asm, value: View, context: Context) -> None:
+    """A stream unit sends a tile's part along its row to the west edge; it signals ``LEFT``."""
+    memory, dims = _tile_space(value, context)
+    unit, queue = Asynchronous(OUTWARDS, LEFT), LEAVE.strand.queue()
+    asm.vector("mov", value.dtype, queue, memory, dims=dims, asynchronous=unit)
+
+
+def pass_west(asm: Asm, last: int) -> None:
+    """Let what comes from the east pass; the tile in column ``last`` is the last one that sends."""
+    with asm.when(X, "<", last):
+        asm.control(Control.ADVANCE, LEAVE.strand.name)
+    with asm.otherwise():
+        asm.control(Control.RESET, LEAVE.strand.name)
+
+
+def western_drain(value: View, target: str, context: Context, nodes: tuple[str, ...]) -> Transfer:
+    """What the west edge takes of a value, of one tile of a row after the other."""
+    offset, walk = _walk(value, context, along="x")
+    return Transfer(
+        Direction.DRAIN,
+        LEAVE.strand.name,
+        REGION,
+        Side.WEST,
+        None,
+        target,
+        offset,
+        walk,
+        repeat=(ROW, context.mesh.width),
+        nodes=nodes,
+    )
 
 
 def emit_aside(task: Aside, context: Context) -> Emission:

@@ -12,6 +12,7 @@ from wsc.ir.forms import CROWDED, TOO_LARGE, Form
 from wsc.ir.graph import Contract, Index, Type
 from wsc.ir.tasks import ContractTask
 from wsc.isa.program import Extent
+from wsc.isa.table import Timing
 from wsc.isa.types import DType
 from wsc.kernels.contract import fastest_row
 from wsc.kernels.library import CHAIN_UNITS, CLEARED
@@ -21,6 +22,7 @@ SHARE_OF_SRAM = 0.8  # prefer layouts that leave the rest to values that live lo
 SHARE_IN_TRAINING = 0.35  # the same in a step that keeps values for its backward pass
 SHARE_OF_WEIGHTS = 0.6  # of a tile's SRAM that weights take which stay there
 MESSAGE = 3  # wavelets of a message of one word
+HANDED_OUT = 40  # cycles in which an owner hands its block to a unit, beside those of its words
 RELIEF_WORDS = 256  # of partial sums, from which on a stream unit clears them
 CHUNK_WORDS = 512  # words of partial sums accumulated before a chain starts
 LONG_CHUNK_WORDS = 768  # the same where so many of them take next to no time, and there is room
@@ -534,6 +536,22 @@ def _leaving(out: tuple[Extent, ...]) -> int:
     """Words of a result that leave at the busiest port: without x, all at that of one column."""
     rows = max((-(-e.size // e.step) for e in out if e.axis == "y"), default=1)
     return local_size(out) * rows
+
+
+def leaving_gains(choice: Choice, dtype: DType, cost: CostModel) -> int:
+    """Cycles that a chain's blocks gain by leaving along the rows while later ones are made.
+
+    Else all of them leave up the columns when all are made. The last block leaves behind them
+    either way, and each turn waits for an owner that completes its block and hands it to a unit.
+    """
+    out, fabric = choice.out, cost.fabric
+    rows = max((-(-e.size // e.step) for e in out if e.axis == "y"), default=1)
+    columns = next(-(-e.size // e.step) for e in out if e.axis == "x")
+    words, made = local_size(out), choice.bound.roofline
+    io = -(-words * rows * columns * dtype.bytes // fabric.io_bytes_per_cycle)
+    completed = fabric.timing[Timing.MOVE].row(words, DType.F16) + HANDED_OUT
+    north, west = max(words * rows, io), max(words * columns, io)
+    return made + north - max(made, west) - west // columns - columns * completed
 
 
 def _chunk(outputs: int, words: int, limit: int) -> int:

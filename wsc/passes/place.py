@@ -38,6 +38,7 @@ from wsc.ir.graph import (
 from wsc.ir.ranges import Interval, is_position, ranges
 from wsc.ir.tasks import (
     Aside,
+    ContractTask,
     GatherTask,
     LookupTask,
     MapTask,
@@ -59,7 +60,7 @@ from wsc.isa.shown import named
 from wsc.isa.types import DType
 from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
-from wsc.kernels.library import CHAIN_UNITS, LEFT, long_lines
+from wsc.kernels.library import CHAIN_UNITS, LEFT, OUTWARDS, long_lines
 from wsc.kernels.reduce import neutral
 from wsc.layout import (
     Buffer,
@@ -80,6 +81,7 @@ from wsc.passes.contraction import (
     Choice,
     Staying,
     choose_contraction,
+    leaving_gains,
     out_extents,
     preferred,
     rank,
@@ -116,7 +118,7 @@ class Place(Pass[Graph, Placed]):
     that repeat are laid out alike, so that they may become a loop. resident: the weights of
     products are brought into SRAM, and not streamed. carried: the inputs that stay there too.
     wishes: what is asked of the forms of nodes, the last one first. cut: the layers that the graph
-    is without.
+    is without. together: no part of a result leaves before all of it is made.
     """
 
     fabric: Fabric
@@ -126,6 +128,7 @@ class Place(Pass[Graph, Placed]):
     carried: frozenset[str] = frozenset()
     wishes: tuple[Wish, ...] = ()
     cut: Cut | None = None
+    together: bool = False
     name: ClassVar[str] = "place"
 
     def apply(self, stage: Graph) -> Placed:
@@ -139,6 +142,7 @@ class Place(Pass[Graph, Placed]):
             carried=self.carried,
             wishes=self.wishes,
             cut=self.cut,
+            together=self.together,
         ).run()
 
     def broken(self, before: Graph, after: Placed) -> Iterator[str]:
@@ -169,6 +173,8 @@ class Place(Pass[Graph, Placed]):
         stores = [task for task in after.tasks if isinstance(task, Store)]
         stored = [task.target for task in stores if not task.shape]
         stored += {task.target for task in stores if task.shape}  # sent out part by part
+        products = [task for task in after.tasks if isinstance(task, ContractTask)]
+        stored += [task.target for task in products if task.target]
         wanted = [tensor.name for tensor in after.edge_tensors if tensor.kind is Kind.OUTPUT]
         if sorted(stored) != sorted(wanted):
             yield "not every output is sent out once"
@@ -251,6 +257,7 @@ class Placer(Values):
     carried: frozenset[str] = frozenset()
     wishes: tuple[Wish, ...] = ()
     cut: Cut | None = None
+    together: bool = False
     cost: CostModel = field(init=False)
     ranges: dict[str, Interval] = field(init=False)
     forms: dict[Hashable, _Weighing] = field(default_factory=dict[Hashable, "_Weighing"])
@@ -712,8 +719,35 @@ class Placer(Values):
         right = None if streamed else self.bring(b, choice.b, outside=around)
         out = self.fresh(node.output, node.type.dtype, choice.out)
         task = choice.task(op, left, right, self.outside[b] if streamed else "", out, self.origin)
+        target = self._leaving_west(node, choice)
+        if target:
+            task = replace(task, target=target)
+            self.stored.add(target)
         self.tasks.append(choice.with_buffers(task, partial(self.buffer, node.output)))
         self.homes[node.output] = out
+
+    def _leaving_west(self, node: Node, choice: Choice) -> str:
+        """The output as which a product leaves while it is made, block after block; "" if it stays.
+
+        The owners of a chain's sums have theirs one after the other, as a row lets them send. A
+        core has to have a unit more, and the queue of what else would go up the columns.
+        """
+        if self.together:
+            return ""
+        outputs, shown = self.graph.outputs, {node.output}
+        users = self.users(node.output)
+        if len(users) == 1 and isinstance(users[0].op, Move):
+            steps = users[0].op.steps
+            if all(isinstance(step, Reshape) for step in steps) and not self.users(users[0].output):
+                shown = {users[0].output}
+        elif users:
+            return ""
+        alone = len(outputs) == 1 and outputs[0].value in shown and not self.beside
+        able = self.fabric.stream_units > OUTWARDS and self.fabric.semaphores > LEFT
+        if not (alone and able and choice.reduce and not choice.ordered):
+            return ""
+        gained = leaving_gains(choice, node.type.dtype, self.cost)
+        return outputs[0].name if gained > 0 else ""
 
     def _in_pieces(
         self, node: Node, op: Contract, operands: tuple[str, str], choice: Choice | None
