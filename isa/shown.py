@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import html
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -73,3 +74,10 @@ def _escape(item: str) -> str:
     if code < 1 << 8:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 1 << 16 else f"\\U{code:08x}"
+
+
+def suggestion(name: str, known: Sequence[str]) -> str:
+    """The names that are meant most likely, or how many there are."""
+    inside = [item for item in known if name.lower() in item.lower()][:5]
+    near = inside or difflib.get_close_matches(name, known, n=5, cutoff=0.4)
+    return "; did you mean " + ", ".join(f"'{item}'" for item in near) + "?" if near else ""

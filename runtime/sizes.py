@@ -30,13 +30,22 @@ from wsc.runtime.schedule import Rcol
 from wsc.runtime.tables import MAX_DIMS
 from wsc.runtime.time.records import (
     CLAIM,
+    DEEPEST_BUFFER,
     DUE,
+    FARTHEST,
     GROUP,
     GROUPS,
+    HEADING,
     LEAST_GROUPS,
     LINK,
     MEMBER,
+    MESSAGE_CELL,
+    MESSAGE_INPUT,
+    MESSAGE_OUTPUT,
+    PASSAGE,
     STATION,
+    message_cycles,
+    most_headers,
     way_cycles,
 )
 from wsc.runtime.values.records import ROUTER, THREAD
@@ -167,8 +176,16 @@ def lane_bytes(sizes: Sizes, program: Program, fabric: Fabric) -> int:
     each_group = GROUP.itemsize + DUE * lanes + _WORD
     each_tile = _WORD * 2 + MEMBER.itemsize * sizes.units
     each_slot = 4 * _WORD + 1
+    # The dynamic network as lanes, where its buffers and ways are short enough for them.
+    messages = 0
+    if sizes.sends and fabric.dynamic_places <= DEEPEST_BUFFER:
+        messages = fabric.dynamic_places * MESSAGE_CELL.itemsize + MESSAGE_INPUT.itemsize
+        messages += min(message_cycles(fabric), 2 * FARTHEST) * lanes
+        messages += MESSAGE_OUTPUT.itemsize + 5 * PASSAGE.itemsize + 3 * _WORD * (WORDS + 2)
+        each_tile += 5 * (most_headers(fabric) * HEADING.itemsize + 1)
     return (
-        blocks * 6 * (LINK.itemsize + _WORD)
+        blocks * 5 * messages
+        + blocks * 6 * (LINK.itemsize + _WORD)
         + each_station * min(sizes.colors * blocks, sizes.slots)
         + each_group * groups
         + each_tile * sizes.tiles

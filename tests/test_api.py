@@ -16,6 +16,7 @@ import onnx_ir
 import pytest
 
 import wsc
+from wsc import models
 from wsc.errors import CompileError
 from wsc.isa.diagnostics import AssemblyError
 from wsc.isa.fabric import FabricError, find_fabric
@@ -353,7 +354,7 @@ def test_what_is_no_path(path: Any) -> None:
     ("call", "sentence"),
     [
         (lambda: wsc.parse(cast("Any", b"wsc 1")), "parsed from its text, not from bytes"),
-        (lambda: wsc.load("net.onnx"), r"net.onnx: is a model, and no program yet: wsc.compile"),
+        (lambda: wsc.load(models.DIGITS), r"onnx: is a model, and no program yet: wsc.compile"),
         (lambda: wsc.compile(b""), "here are none: a file that was read before is at its end"),
     ],
 )

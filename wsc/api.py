@@ -33,9 +33,6 @@ from wsc.isa.program import EdgeTensor, Kind, Number
 from wsc.isa.program import Program as Assembly
 from wsc.isa.shown import Shown
 from wsc.isa.types import DType
-from wsc.passes.dump import Dump, read_dump
-from wsc.passes.steps import Residence, residence_of
-from wsc.pipeline import Compiled, Observer, run_passes
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -44,6 +41,9 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
     from wsc.frontend.store import Store
+    from wsc.passes.dump import Dump
+    from wsc.passes.steps import Residence
+    from wsc.pipeline import Compiled, Observer
     from wsc.runs import Run, RunOptions, ValuesOptions, ValuesRun
     from wsc.runtime.reference.session import Session
     from wsc.views.estimate import Estimate
@@ -387,6 +387,12 @@ def _path(what: str, path: Any) -> Path:
     raise CompileError(f"{what} is given by its path, not as {type(path).__name__}")
 
 
+def _dump(path: Any) -> Dump:
+    from wsc.passes.dump import read_dump
+
+    return read_dump(_path("a dump", path))
+
+
 def _machine_text(assembly: Assembly) -> str:
     """A machine in words: ``wse2, io.bytes_per_cycle = 8``."""
     from wsc.isa.operands import show_number
@@ -509,6 +515,7 @@ def compile(  # noqa: A001 - the name of the command
         FabricError: there is no such fabric.
     """
     from wsc.frontend import import_onnx
+    from wsc.passes.steps import residence_of
 
     kind = _precision(precision)
     exact = _is_exact(f64)
@@ -517,7 +524,7 @@ def compile(  # noqa: A001 - the name of the command
     chosen = None if fabric is None else _changed(_fabric(fabric), changes)
     if chosen is None:
         _changed(find_fabric(DEFAULT), changes)  # refused now, not after the import of the model
-    dump = None if resume is None else read_dump(_path("a dump", resume))
+    dump = None if resume is None else _dump(resume)
     graph = import_onnx(
         source,
         _sizes(dims or {}),
@@ -614,7 +621,7 @@ def compile_step(
         rule = parse_optimizer(optimizer, groups)
         step = build_step(source, wanted, rule, sizes, kind, trainable, batch, shapes, weights)
     step = step if chosen is None else step.on(chosen)
-    dump = None if resume is None else read_dump(_path("a dump", resume))
+    dump = None if resume is None else _dump(resume)
 
     def lowered(step: Step) -> Compiled:
         return _lowered(step.graph, chosen, kind, name, observe, False, changes, dump, wishes)
@@ -656,6 +663,8 @@ def _lowered(
     whole: bool = False,
 ) -> Compiled:
     """The program of a graph; without a fabric, on a square that is chosen for it."""
+    from wsc.pipeline import run_passes
+
     if fabric is None and dump is not None and dump.size is not None:
         fabric = _changed(find_fabric(DEFAULT), settings).sized(*dump.size)
     if fabric is None:
@@ -761,6 +770,7 @@ def _smallest(
 ) -> Compiled:
     """The smallest square on which the model fits and no tile has too much to do."""
     from wsc.cost import multiply_accumulates
+    from wsc.pipeline import run_passes
 
     work = multiply_accumulates(graph)
     failure: CompileError | None = None
@@ -820,7 +830,7 @@ def load(path: str | PathLike[str]) -> Program:
         OtherMachine: the fabric of that name has other numbers than when it was compiled.
     """
     path = _path("a program", path)
-    if path.suffix == ".onnx":
+    if path.suffix == ".onnx" and path.is_file():
         compiling = asked("wsc compile", "wsc.compile")
         raise CompileError(f"{path}: is a model, and no program yet: {compiling} makes one of it")
     try:

@@ -71,13 +71,18 @@ def load_rows(s: Machine, number: int, thread: int, lane: int) -> None:
 
 
 @kernel
-def fetch_queue(s: Machine, tile: int, station: int) -> None:
-    """Fetch what a unit that leaves writes of the queue that a station has in its tile."""
+def fetch_queue(s: Machine, tile: int, station: int, waits: bool, puts: bool) -> None:
+    """Fetch what a unit that leaves writes of the queue that a station has in its tile.
+
+    waits: cycles that it waited for it, which are counted of a main thread. puts: wavelets into it.
+    """
     if station >= 0:
         slot = s.slot_of[tile * s.now[0].colors + s.stations[station].color]
         prefetch(s.slots.ctypes.data + slot * SLOT.itemsize)
-        prefetch(s.stalls.ctypes.data + slot * 2 * BYTES)
-        prefetch(s.puts.ctypes.data + slot * BYTES)
+        if waits:
+            prefetch(s.stalls.ctypes.data + slot * 2 * BYTES)
+        if puts:
+            prefetch(s.puts.ctypes.data + slot * BYTES)
 
 
 @kernel
@@ -94,9 +99,9 @@ def fetch_members(s: Machine, number: int, which: Lanes) -> None:
             prefetch(s.unit_slot.ctypes.data + thread * OPERANDS * BYTES)
             prefetch(s.member.ctypes.data + thread * MEMBER.itemsize)
             fetch(s.counters.ctypes.data + tile * TALLY.itemsize, TALLY.itemsize)
-            fetch_queue(s, tile, group.first_input)
-            fetch_queue(s, tile, group.second_input)
-            fetch_queue(s, tile, group.output)
+            fetch_queue(s, tile, group.first_input, group.unit == 0, False)
+            fetch_queue(s, tile, group.second_input, group.unit == 0, False)
+            fetch_queue(s, tile, group.output, group.unit == 0, True)
 
 
 @kernel

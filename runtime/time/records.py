@@ -66,6 +66,16 @@ def way_cycles(fabric: Fabric) -> int:
     return 1 << longest.bit_length() if 1 < longest <= FARTHEST else 1
 
 
+def message_cycles(fabric: Fabric) -> int:
+    """Cycles that the ring of what is under way in the dynamic network looks ahead: as above."""
+    return 1 << max(fabric.hop_cycles, fabric.ramp_latency).bit_length()
+
+
+def most_headers(fabric: Fabric) -> int:
+    """Messages whose headers are in one input buffer: each has a second one and an element."""
+    return -(-fabric.dynamic_places // 3)
+
+
 def place_of(record: np.dtype[Any], field: str) -> int:
     """Where a field is in a record, in bytes."""
     (place,) = (found[1] for name, found in (record.fields or {}).items() if name == field)

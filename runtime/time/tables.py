@@ -49,6 +49,8 @@ from wsc.runtime.time.records import (
     RUN,
     SIDES,
     TILE,
+    message_cycles,
+    most_headers,
     way_cycles,
 )
 
@@ -100,8 +102,8 @@ def _run(image: Image, stations: Stations, blocks: Blocks, options: Options) -> 
         "link_parts": 1000 // parts,
         "link_part": rest // parts,
         "meshed": meshed(image, options),
-        "span": _span(image),
-        "headings": _headings(image),
+        "span": message_cycles(image.fabric),
+        "headings": most_headers(image.fabric),
     }
     for name, value in values.items():
         now[name] = value
@@ -202,16 +204,6 @@ def meshed(image: Image, options: Options) -> bool:
     return bool(image.code.sends) and near and shallow and options.delays is None
 
 
-def _span(image: Image) -> int:
-    """Cycles that a ring of messages under way looks ahead: a power of two."""
-    return 1 << max(image.fabric.hop_cycles, image.fabric.ramp_latency).bit_length()
-
-
-def _headings(image: Image) -> int:
-    """Headers that a buffer has room for: a message has two, and an element at least."""
-    return -(-image.fabric.dynamic_places // 3)
-
-
 def _messages(image: Image, blocks: Blocks, options: Options) -> Tables:
     """The dynamic network as lanes, empty; without blocks if it does not go so."""
     lanes = meshed(image, options)
@@ -226,18 +218,19 @@ def _messages(image: Image, blocks: Blocks, options: Options) -> Tables:
     steps = [side.step for side in list(Side)[:4]]
     around = [number[row + 1 + dy, column + 1 + dx] for dx, dy in steps]
     inputs, words = max(count * SIDES, 1), 4 * blocks.plane
+    depth, ahead = (image.fabric.dynamic_places, message_cycles(image.fabric)) if lanes else (1, 1)
     return {
         "message_blocks": of_block,
         "message_beside": np.append(np.stack(around, axis=1).reshape(-1), -1),
         "message_inputs": zeros(inputs, MESSAGE_INPUT),
-        "message_cells": zeros(inputs * image.fabric.dynamic_places if lanes else 1, MESSAGE_CELL),
-        "message_coming": zeros(inputs * _span(image) if lanes else 1, LANES),
+        "message_cells": zeros(inputs * depth, MESSAGE_CELL),
+        "message_coming": zeros(inputs * ahead, LANES),
         "message_outputs": zeros(inputs, MESSAGE_OUTPUT),
         "passages": zeros(inputs * SIDES, PASSAGE),
         "message_rooms": np.full(words, -1),  # buffers of blocks that nothing has come to are free
         "message_sent": np.zeros(words, np.int64),
         "message_last": np.zeros(words, np.int64),
-        "headings": np.zeros(tiles * SIDES * _headings(image) + 1, HEADING),
+        "headings": np.zeros(tiles * SIDES * most_headers(image.fabric) + 1, HEADING),
         "heading_count": np.zeros(tiles * SIDES + 1, np.int8),
     }
 

@@ -137,7 +137,8 @@ def taken_apart(table: np.ndarray) -> Slots:
     columns = np.empty(table.shape[::-1], table.dtype)
     for start in range(0, len(table), BLOCK):
         columns[:, start : start + BLOCK] = table[start : start + BLOCK].T
-    offsets = {name: SLOT.fields[name][1] // table.itemsize for name in SLOT.names}
+    fields = (SLOT.fields or {}).items()
+    offsets = {name: place[1] // table.itemsize for name, place in fields}
     tile, color, first, into, out, guided = (
         columns[offsets[name]] for name in ("tile", "color", "first", "input", "output", "guided")
     )

@@ -13,6 +13,9 @@ from wsc.runtime.values.records import MOST_LISTED, Held
 from wsc.runtime.values.streams import allocate, release
 from wsc.runtime.values.vector import F16, half_place, next_step, overlap, scratch
 
+NEAR = 1 << 13  # words of factors that stay in the nearest cache of the host
+LEAST = 512  # lanes that a part has at least, so that to begin it is little of its work
+
 value = of_reals(VALUES["fmac", Class.FLOAT], 3)
 
 
@@ -119,9 +122,8 @@ def turns_part(m: Machine, lanes: int) -> bool:
 
 
 @kernel
-def add_up(m: Machine, each: int, all_: int, count: int, lanes: int) -> None:
-    """Do the listed steps for each of the turns."""
-    d, a, w = m.placed[0].at, m.placed[each].at, m.placed[all_].at
+def add_turns(m: Machine, d: int, a: int, w: int, count: int, lanes: int) -> None:
+    """Do the listed steps for each of the turns, in so many lanes."""
     turns, made = m.turns, m.now[0].turns
     for number in range(made):
         turns[number].index = 0
@@ -142,6 +144,22 @@ def add_up(m: Machine, each: int, all_: int, count: int, lanes: int) -> None:
             number += 1
         if number == made:
             return
+
+
+@kernel
+def add_up(m: Machine, each: int, all_: int, count: int, lanes: int) -> None:
+    """Do the listed steps for each of the turns, in a part of the lanes after the other.
+
+    What the lanes of a part have for themselves is read again for each turn: from the nearest
+    cache, if it is not too much.
+    """
+    d, a, w = m.placed[0].at, m.placed[each].at, m.placed[all_].at
+    part = lanes if m.now[0].turns == 0 else max(NEAR // count // LEAST * LEAST, LEAST)
+    start = 0
+    while start < lanes:
+        some = min(part, lanes - start)
+        add_turns(m, d + start, a + start, w, count, some)
+        start += some
 
 
 # --- one step after the other -------------------------------------------------------------

@@ -305,7 +305,11 @@ def test_some_inputs_given_and_no_seed(tmp_path: Path) -> None:
     text = TWICE.replace('input  a : f32[8] "float32"', "input a : f32[8]\ninput b : f32[8]")
     given = array_file(tmp_path / "a.npy", np.zeros(8, np.float32))
     program = text_file(tmp_path / "t.wsa", text)
-    refused(wsc("run", program, "--input", f"a={given}"), "--input b=FILE.npy", "--seed N")
+    result = done(wsc("run", program, "--input", f"a={given}"), 2)
+    note, error = result.stderr.splitlines()
+    assert note.startswith("note: ")
+    assert note.endswith("no element of input 'b' is fed; it has no effect")
+    assert error == "error: inputs are missing: --input b=FILE.npy, or --seed N to draw them"
 
 
 def test_values_without_a_clock(twice: Path, tmp_path: Path) -> None:
@@ -468,7 +472,12 @@ def test_what_fails_behind_a_run_leaves_the_results(
 
 def test_inputs_are_drawn_only_if_there_is_room_for_them(tmp_path: Path) -> None:
     text = TWICE.replace("input  a : f32[8]", f"input  a : f32[{2**40}]")
-    refused(wsc("run", text_file(tmp_path / "t.wsa", text)), "inputs to draw", "memory")
+    result = done(wsc("run", text_file(tmp_path / "t.wsa", text)), 2)
+    note, error = result.stderr.splitlines()
+    assert f"8 of the {2**40} elements of input 'a' are fed; the others have no effect" in note
+    assert error.startswith("error: ")
+    assert "inputs to draw" in error
+    assert "memory" in error
 
 
 @pytest.mark.parametrize("flag", ["--seed", "--delays", "--max-cycles", "--trace-events"])
@@ -568,3 +577,9 @@ def test_a_run_in_a_notebook(twice: Path) -> None:
     assert "output r</th><td>float32[8]" in shown._repr_html_()
     fabric: Any = program.fabric
     assert "<td>router.buffer_depth</td><td>4</td><td>A</td>" in fabric._repr_html_()
+
+
+def test_a_window_behind_the_end_of_a_run_is_told(twice: Path, tmp_path: Path) -> None:
+    options = ("--seed", "1", "--trace", tmp_path / "t.json", "--trace-from", "100000")
+    told = done(wsc("run", twice, *options)).stdout
+    assert "nothing was recorded: the run has 28 cycles, and the window begins with" in told

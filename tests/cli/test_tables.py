@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from wsc.cli.common import console
+from tests.cli.helpers import done, mlp, refused, wsc
+from wsc.cli.common import Refusal, console
 from wsc.cli.tables import SHORTEST, PlainTable, print_table
 
 NAME = "/encoder/layer.11/attention/output/dense/MatMul_quant_with_a_long_end"
@@ -60,3 +62,30 @@ def test_in_a_pipe_everything_is_there(capsys: pytest.CaptureFixture[str]) -> No
     lines = capsys.readouterr().out.splitlines()
     assert NAME * 10 in lines[-1]
     assert lines[0].split() == ["line", "node", "share", "added"]
+
+
+def test_rows_are_sorted_and_columns_chosen() -> None:
+    made = table()
+    made.add_row("3", "none", "", "+20")
+    assert [row[0] for row in made.chosen("added", None).rows] == ["1", "3", "22"]
+    assert [row[0] for row in made.chosen("share", None).rows] == ["1", "22", "3"]
+    assert [row[1] for row in made.chosen("node", None).rows] == [NAME, "none", "short"]
+    few = made.chosen(None, "added,node")
+    assert few.headings == ("added", "node")
+    assert few.rows[1] == ("7", "short")
+    for sort, columns in (("nothing", None), (None, "node,nothing"), (None, "")):
+        with pytest.raises(Refusal, match="the table has line, node, share, added"):
+            made.chosen(sort, columns)
+
+
+@pytest.mark.parametrize("command", ["run", "estimate"])
+def test_the_table_of_kernels_is_arranged(command: str, tmp_path: Path) -> None:
+    model = mlp(tmp_path)
+    options = ("--fabric", "2x2", "--sort", "added", "--columns", "kernel,added")
+    lines = done(wsc(command, model, *options)).stdout.splitlines()
+    first = lines.index(next(line for line in lines if line.split() == ["kernel", "added"]))
+    rows = [line.split() for line in lines[first + 2 :] if len(line.split()) == 2]
+    added = [int(row[1].replace(",", "")) for row in rows]
+    assert len(added) > 3
+    assert added == sorted(added, reverse=True)
+    refused(wsc(command, model, "--sort", "none"), "--sort none: the table has line, kernel")

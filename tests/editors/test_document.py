@@ -102,7 +102,7 @@ def test_hover() -> None:
     assert "**add.f32**" in said
     assert "cycles to start" in said
     assert "wse2" in said
-    assert "bytes 0 to 8 of each tile" in document.hover(*find(document, r"tensor (buf)"))
+    assert "bytes 0 to 7 of each tile" in document.hover(*find(document, r"tensor (buf)"))
     assert "Take words from the edge." in document.hover(*find(document, r"call (take)"))
     assert "route into in all when y < H - 1" in document.hover(*find(document, r"<(into)>"))
     assert "rows of the region" in document.hover(*find(document, r"y < (H)"))

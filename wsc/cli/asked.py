@@ -74,7 +74,7 @@ class Asked:
         Raises:
             Refusal: an option does not suit the program, or an input is missing.
         """
-        from wsc.cli.run import inputs_of
+        from wsc.cli.job import inputs_of
 
         if self.bind and not is_model(self.program):
             raise Refusal("--bind is for models; what a program was compiled with stays in it")

@@ -341,7 +341,7 @@ def summary(
     program: Program, output: Path, chosen: bool, recorder: Recorder
 ) -> list[tuple[str, str]]:
     """What was made, one line a fact."""
-    from wsc.cli.run import fabric_name
+    from wsc.cli.finished import fabric_name
     from wsc.isa.program import Kind
     from wsc.isa.turns import each_transfer
     from wsc.views.inspect import sram_use

@@ -56,7 +56,7 @@ class Given(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """The path. A model on standard input is put into a file; a text is read where it is."""
-        from wsc.cli.common import STANDARD, standard_bytes, standard_file
+        from wsc.cli.common import STANDARD, Refusal, standard_bytes, standard_file
 
         path = Path(str(super().convert(value, param, ctx)))
         if path != STANDARD or not self.models or ctx is None or ctx.resilient_parsing:
@@ -64,9 +64,17 @@ class Given(click.Path):
         with ctx.scope(cleanup=False):
             try:
                 standard_bytes().decode("utf-8")
+                return path
             except UnicodeDecodeError:
-                return standard_file("model.onnx")
-        return path
+                from google.protobuf.message import DecodeError
+                from onnx import ModelProto
+            try:
+                ModelProto.FromString(standard_bytes())
+            except DecodeError:
+                raise Refusal(
+                    "standard input: is no assembly: not UTF-8 text, and no ONNX model either"
+                ) from None
+            return standard_file("model.onnx")
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str

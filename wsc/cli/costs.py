@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from wsc.cli.common import Refusal
-from wsc.cli.run import short_time
+from wsc.cli.finished import short_time
 
 if TYPE_CHECKING:
     from wsc.api import Program

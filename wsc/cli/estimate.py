@@ -31,6 +31,7 @@ from wsc.cli.common import (
 )
 from wsc.cli.completion import Given
 from wsc.cli.costs import Asking, StepCosts, costing, step_costs
+from wsc.cli.finished import MOST_ROWS, fabric_name, short_time, utilization
 from wsc.cli.holding import Holding, holding
 from wsc.cli.names import (
     FABRIC,
@@ -44,8 +45,7 @@ from wsc.cli.names import (
     source_files,
 )
 from wsc.cli.outputs import ReportFile, given_files, require_outputs
-from wsc.cli.run import MOST_ROWS, fabric_name, short_time, utilization
-from wsc.cli.tables import PlainTable, print_table
+from wsc.cli.tables import PlainTable, arranged, print_table, require_headings
 from wsc.cli.training import Training, require_training, training
 from wsc.isa.shown import named
 
@@ -55,6 +55,20 @@ if TYPE_CHECKING:
     from wsc.cost.steps import StepCycles
     from wsc.views.inspect import SramKinds
     from wsc.views.report import EstimatedRow
+
+
+COLUMNS = (
+    "line",
+    "kernel",
+    "node",
+    "start",
+    "added",
+    "share",
+    "MACs",
+    "bound by",
+    "of bound",
+)
+"""Of the table of kernels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +137,7 @@ report_option = click.option(
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @report_option
 @click.option("--all", "every", is_flag=True, help="Every row of the table of kernels.")
+@arranged
 @holding
 @sized
 @general
@@ -140,6 +155,8 @@ def command(
     as_json: bool,
     report: Path | None,
     every: bool,
+    sort: str | None,
+    columns: str | None,
     holding: Holding,
     sizes: Sizes,
 ) -> None:
@@ -151,6 +168,7 @@ def command(
     """
     start = time.perf_counter()
     require_training(train)
+    require_headings(COLUMNS, sort, columns)
     asked = training.runs(sizes.batch)
     if isinstance(asked, int):
         _require_shares(wafers, asked)
@@ -188,7 +206,7 @@ def command(
     if as_json:
         say_json(as_object(estimate) | ({"notes": list(notes)} if notes or train else {}))
     else:
-        show(estimate, every, notes)
+        show(estimate, every, notes, sort, columns)
 
 
 def _require_shares(wafers: int, runs: int) -> None:
@@ -389,8 +407,17 @@ def facts_of(estimate: Estimate, notes: Sequence[str] = ()) -> list[tuple[str, s
     ]
 
 
-def show(estimate: Estimate, every: bool, notes: Sequence[str] = ()) -> None:
-    """The report for people, on standard output. notes: sentences on how it was compiled."""
+def show(
+    estimate: Estimate,
+    every: bool,
+    notes: Sequence[str] = (),
+    sort: str | None = None,
+    columns: str | None = None,
+) -> None:
+    """The report for people, on standard output.
+
+    notes: sentences on how it was compiled. sort, columns: of ``PlainTable.chosen``.
+    """
     screen, prediction, facts = console(), estimate.prediction, facts_of(estimate, notes)
     if verbose():
         energy = ", ".join(f"{key} {value * 1e-6:,.3f}" for key, value in prediction.energy.items())
@@ -400,7 +427,7 @@ def show(estimate: Estimate, every: bool, notes: Sequence[str] = ()) -> None:
     if estimate.tokens is not None:
         show_parts(estimate)
     if estimate.tokens is None or every:
-        show_kernels(estimate, every)
+        show_kernels(estimate, every, sort, columns)
 
 
 def _steps(estimate: Estimate) -> list[tuple[str, str]]:
@@ -455,21 +482,13 @@ def show_parts(estimate: Estimate) -> None:
     print_table(console(), table)
 
 
-def show_kernels(estimate: Estimate, every: bool) -> None:
+def show_kernels(estimate: Estimate, every: bool, sort: str | None, columns: str | None) -> None:
     """One row for each call: the cycles that it adds, and its roofline."""
     total = max(estimate.prediction.cycles, 1)
     longest = sorted(estimate.rows, key=lambda row: -row.cycles)[:MOST_ROWS]
-    rows = list(estimate.rows) if every else sorted(longest, key=lambda row: row.number)
+    rows = list(estimate.rows) if every or sort else sorted(longest, key=lambda row: row.number)
     table = PlainTable(
-        "line",
-        "kernel",
-        "node",
-        "start",
-        "added",
-        "share",
-        "MACs",
-        "bound by",
-        "of bound",
+        *COLUMNS,
         right=("line", "start", "added", "share", "MACs", "of bound"),
         leaving=("start", "MACs", "bound by", "of bound", "line"),
         cut="node",
@@ -488,7 +507,9 @@ def show_kernels(estimate: Estimate, every: bool) -> None:
             f"{row.utilization:.0%}" if bounded else "",
         )
     screen = console()
-    print_table(screen, table)
-    left = len(estimate.rows) - len(rows)
+    shown = table.chosen(sort, columns)
+    shown.rows = shown.rows if every else shown.rows[:MOST_ROWS]
+    print_table(screen, shown)
+    left = len(estimate.rows) - len(shown.rows)
     if left:
         screen.print(f"{left} shorter rows are left out; --all shows them")

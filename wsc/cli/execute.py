@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from wsc.cli.common import say, working
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from wsc.api import Program
     from wsc.runtime.api import RunResult
     from wsc.runtime.errors import CycleLimit, Deadlock
-    from wsc.runtime.trace import TraceRequest
 
 
 def execute(
@@ -74,34 +72,3 @@ def _unfinished(error: CycleLimit | Deadlock, options: dict[str, Any], seconds: 
         error.windows,
         error.causes,
     )
-
-
-def trace_request(program: Program, given: Mapping[str, Any]) -> TraceRequest:
-    """What to record; tiles and nodes that are not there are refused before the long work.
-
-    given: the fields of the request, None where an option was not given.
-    """
-    from wsc.runtime.nodes import statements_of
-    from wsc.runtime.trace import TraceRequest
-
-    request = TraceRequest(**{name: value for name, value in given.items() if value is not None})
-    request.chosen(program.assembly.width, program.assembly.height)
-    if request.node:
-        statements_of(program.assembly, request.node)
-    return request
-
-
-def write_trace(path: Path, result: RunResult, inputs: Iterable[Path] = ()) -> None:
-    """Write the trace whole, or not at all. inputs: files that are read, and never replaced."""
-    import gzip
-
-    from wsc.store.files import appearing
-
-    assert result.trace is not None
-    with working(f"writing {path}"), appearing(path, inputs=inputs) as (partial,):
-        if path.suffix == ".gz":
-            with gzip.open(partial, "wt", encoding="utf-8") as file:
-                result.trace.write(file)
-        else:
-            with partial.open("w", encoding="utf-8") as file:
-                result.trace.write(file)

@@ -15,8 +15,9 @@ from wsc.cli.asked import Asked, runnable
 from wsc.cli.common import LARGEST, Refusal, general, say, working
 from wsc.cli.completion import Word, engines
 from wsc.cli.execute import execute
+from wsc.cli.finished import engine_name, fabric_name, prediction_of, rows_of, short_time
+from wsc.cli.job import VALUES
 from wsc.cli.outputs import ReportFile, require_outputs
-from wsc.cli.run import VALUES, engine_name, fabric_name, prediction_of, rows_of, short_time
 from wsc.store.files import write_text
 
 if TYPE_CHECKING:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import click
+
+from wsc.cli.common import Refusal
 from wsc.isa.shown import escaped
 
 if TYPE_CHECKING:
@@ -14,6 +19,27 @@ if TYPE_CHECKING:
 GAP = 3  # columns of a screen between two columns of a table
 LONGEST_WORD = 32  # characters of a word that keep a column as wide
 SHORTEST = 16  # characters that are left of a name, however narrow the screen is
+
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def arranged(function: _Command) -> _Command:
+    """``--sort`` and ``--columns`` of a table of kernels: see ``PlainTable.chosen``."""
+    for option in (
+        click.option(
+            "--columns",
+            metavar="NAME,...",
+            help="Columns of the table of kernels, as in kernel,added,wait. [default: all]",
+        ),
+        click.option(
+            "--sort",
+            metavar="NAME",
+            help="Sort the table of kernels by a column. [default: the order of the run]",
+        ),
+    ):
+        function = option(function)
+    return function
 
 
 class PlainTable:
@@ -38,6 +64,27 @@ class PlainTable:
     def add_row(self, *cells: str) -> None:
         """Add a row, with a cell for each heading."""
         self.rows.append(tuple(escaped(cell) for cell in cells))
+
+    def chosen(self, sort: str | None, columns: str | None) -> PlainTable:
+        """The table with its rows in another order, or with a few of its columns.
+
+        sort: a heading; numbers go down from the largest, texts up. columns: headings, with commas
+        between them; on a screen none of them leaves.
+
+        Raises:
+            Refusal: there is no such heading.
+        """
+        require_headings(self.headings, sort, columns)
+        names = list(self.headings) if columns is None else columns.split(",")
+        leaving = self.leaving if columns is None else ()
+        made = PlainTable(*names, right=self.right, leaving=leaving, cut=self.cut)
+        rows = self.rows
+        if sort is not None:
+            place, number = self.headings.index(sort), sort in self.right
+            rows = sorted(rows, key=lambda row: _measure(row[place], number), reverse=number)
+        places = [self.headings.index(name) for name in names]
+        made.rows = [tuple(row[place] for place in places) for row in rows]
+        return made
 
     def fitted(self, width: int) -> tuple[PlainTable, list[str]]:
         """The table in ``width`` columns of a screen, as far as it can be, and what has left it."""
@@ -87,6 +134,23 @@ class PlainTable:
         for row in self.rows:
             table.add_row(*row)
         return table
+
+
+def require_headings(known: Sequence[str], sort: str | None, columns: str | None) -> None:
+    """Raise Refusal for a heading that a table with these has not."""
+    asked = [("--sort", sort)] if sort is not None else []
+    asked += [("--columns", name) for name in (columns or "").split(",") if columns is not None]
+    for flag, heading in asked:
+        if heading not in known:
+            raise Refusal(f"{flag} {heading}: the table has {', '.join(known)}")
+
+
+def _measure(cell: str, number: bool) -> tuple[float, str]:
+    """What a cell is sorted by; an empty one is less than any number."""
+    if not number:
+        return 0.0, cell
+    found = re.match(r"[+-]?[\d,]*\.?\d+", cell)
+    return (float(found[0].replace(",", "")) if found else -math.inf), ""
 
 
 def shortened(text: str, most: int) -> str:

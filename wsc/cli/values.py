@@ -92,7 +92,7 @@ def print_values(executed: Executed, as_json: bool) -> None:
 
 def as_object(executed: Executed) -> dict[str, Any]:
     """Everything known about a run, for JSON: null for what only a clock tells."""
-    from wsc.cli.run import outputs_of, setting
+    from wsc.cli.finished import outputs_of, setting
 
     result, counters = executed.result, executed.result.counters
     made: dict[str, Any] = {
@@ -122,7 +122,7 @@ def as_object(executed: Executed) -> dict[str, Any]:
 
 def _show(executed: Executed) -> None:
     """The report for people, on standard output."""
-    from wsc.cli.run import fabric_name, outputs_table, show_comparison
+    from wsc.cli.finished import fabric_name, outputs_table, show_comparison
 
     screen = console()
     result, counters = executed.result, executed.result.counters

@@ -42,7 +42,7 @@ def read(path: Path) -> Side:
 
 
 def _text(path: Path) -> str:
-    if path.suffix == ".onnx":
+    if path.suffix == ".onnx" and path.is_file():
         raise CompileError(f"{path}: is a model: compile it, and compare the programs")
     try:
         return read_text(path, LONGEST)

@@ -446,6 +446,6 @@ def _place(program: Program, name: str) -> str:
         for place, extent in enumerate(tensor.dims)
         if extent.axis
     ]
-    end = tensor.address + tensor.bytes
+    end = tensor.address + tensor.bytes - 1
     text = f"bytes {tensor.address} to {end} of each tile; {', '.join(spread) or 'whole in each'}"
     return f"{text}\n\nfor {named(tensor.nodes)}" if tensor.nodes else text

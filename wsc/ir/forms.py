@@ -15,8 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from wsc.errors import CompileError, shortened
-from wsc.isa.shown import Facts, Shown, few, named
-from wsc.views.inspect import suggestion
+from wsc.isa.shown import Facts, Shown, few, named, suggestion
 
 CROWDED = "leaves too little SRAM to others"
 TOO_LARGE = "does not fit"

@@ -5,7 +5,6 @@ Plain data about an ``wsc.isa.program.Program``; ``wsc.cli.inspect`` shows it.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,7 +33,7 @@ from wsc.isa.program import (
     Transfer,
     TransferLoop,
 )
-from wsc.isa.shown import Shown, few, named
+from wsc.isa.shown import Shown, few, named, suggestion
 from wsc.isa.statements import calls, colors_of
 from wsc.isa.turns import Tables, each_transfer, expand, in_turn, plain_transfers
 from wsc.isa.types import Side
@@ -473,13 +472,6 @@ def span(numbers: Sequence[int]) -> str:
         else:
             parts.append([number])
     return ", ".join("-".join(map(str, part)) for part in parts) or "none"
-
-
-def suggestion(name: str, known: Sequence[str]) -> str:
-    """The names that are meant most likely, or how many there are."""
-    inside = [item for item in known if name.lower() in item.lower()][:5]
-    near = inside or difflib.get_close_matches(name, known, n=5, cutoff=0.4)
-    return "; did you mean " + ", ".join(f"'{item}'" for item in near) + "?" if near else ""
 
 
 # --- streams ----------------------------------------------------------------------

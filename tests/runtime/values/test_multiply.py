@@ -97,3 +97,35 @@ def test_sums_are_those_of_the_reference(form: str, kind: str, height: int) -> N
     }
     inputs["a"][0, 3] = np.nan
     assert_same(runtime.load(program(text, f"1x{height}")), inputs)
+
+
+def test_more_lanes_than_the_nearest_cache_holds() -> None:
+    """Lanes are done in parts, each with all of its turns."""
+    body = """
+input a : f32[2, 4500] "float32"
+input w : f32[18] "float32"
+output r : f32[2, 1000] "float32"
+color weights = 0
+color bring = 1
+color take = 2
+tensor d : f32[1000] at 0 size 4000
+tensor v : f32[4500] at 4000 size 18000
+region all at 0,0 size 1x2
+route weights in all when y == 0 : N -> RAMP, S
+route weights in all when y == 1 : N -> RAMP
+route bring in all : W -> RAMP
+route take in all : RAMP -> E
+main all
+  mov.f32 [v + 4*i], <bring> for i:4500
+  mov.f32 [d + 4*i], 0.0 for i:1000
+  fmac.f32 [d + n*2000 + m*4], [v + k*2000 + m*4], <weights: n, k> for n:2, k:9, m:500
+  mov.f32 <take>, [d + 4*i] for i:1000
+end
+feed weights in all side N from w[i] for i:18
+feed bring in all side W from a[4500*y + i] for i:4500
+drain take in all side E from r[1000*y + i] for i:1000
+"""
+    rng = np.random.default_rng(5)
+    a = rng.standard_normal((2, 4500), np.float32)
+    w = rng.standard_normal(18, np.float32)
+    assert_same(runtime.load(program(body, "1x2")), {"a": a, "w": w})
