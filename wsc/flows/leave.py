@@ -11,7 +11,10 @@ from wsc.flows.flow import Flow, Path, Strand, at, when
 from wsc.flows.stream import Site, Steps, Stream, Walker
 from wsc.flows.work import Work
 from wsc.isa.expr import W, X
+from wsc.isa.table import Timing
 from wsc.isa.types import Side
+
+TURN = 1.0  # cycles after a control wavelet has come until the switch has turned
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class LeaveStream(Stream):
 
     left: cycle in which the last block so far has left the fabric, by row. words: of that block.
     transfer: number of the transfer that blocks are for; each begins with the western tile's.
+    chosen: cycles from a unit's end to where the control wavelet behind it has turned the switch.
     """
 
     again = False
@@ -54,6 +58,9 @@ class LeaveStream(Stream):
         self.lead = fabric.ramp_latency + 1.0  # from the instruction's row to the link
         self.latency = self.columns.places * fabric.hop_cycles + 1.0
         self.slack = site.depth(flow.strand, True) + fabric.router_buffer_depth
+        timing = fabric.timing
+        told = timing[Timing.SYNCHRONISE].startup + timing[Timing.BRANCH].startup + 1.0
+        self.chosen = told + timing[Timing.MOVE].start(queue=True) + self.lead + TURN
         self.left, self.words = np.zeros(site.shape[0]), np.zeros(site.shape[0])
         self.transfer = -1
 
@@ -65,10 +72,15 @@ class LeaveStream(Stream):
             self.transfer += column == 0
             own, mine = work.count[:, column], here[:, column]
             interval = max(float(self.schedule.interval[self.transfer]), self.model.link)
+            # From a tile's last word to the next tile's first one: its main thread is told, and
+            # sends the control wavelet, while what is in queues and buffers leaves.
+            between = max(self.chosen - self.slack * interval, 0.0) + self.model.link
             # Tiles between this sampled one and the one before have blocks like that one.
-            skipped = max(int(self.columns.gaps[column]) - 1, 0) * self.words * interval
+            gap = max(int(self.columns.gaps[column]) - 1, 0)
+            skipped = gap * np.where(self.words > 0, self.words * interval + between, 0.0)
             ready = work.start[:, column] + self.lead + self.latency[column]
-            begin = np.maximum(self.left + skipped, ready)
+            free = np.where(self.left > 0, self.left + between, 0.0)
+            begin = np.maximum(free + skipped, ready)
             pace = np.maximum(work.pace[:, column], interval)
             last = begin + own * pace
             # The instruction is over when all but the words in queues and buffers have left.

@@ -22,6 +22,7 @@ SHARE_OF_SRAM = 0.8  # prefer layouts that leave the rest to values that live lo
 SHARE_IN_TRAINING = 0.35  # the same in a step that keeps values for its backward pass
 SHARE_OF_WEIGHTS = 0.6  # of a tile's SRAM that weights take which stay there
 MESSAGE = 3  # wavelets of a message of one word
+LATE = 6  # one part of the time in so many, at most, in which turns wait for owners
 HANDED_OUT = 40  # cycles in which an owner hands its block to a unit, beside those of its words
 RELIEF_WORDS = 256  # of partial sums, from which on a stream unit clears them
 CHUNK_WORDS = 512  # words of partial sums accumulated before a chain starts
@@ -551,7 +552,9 @@ def leaving_gains(choice: Choice, dtype: DType, cost: CostModel) -> int:
     io = -(-words * rows * columns * dtype.bytes // fabric.io_bytes_per_cycle)
     completed = fabric.timing[Timing.MOVE].row(words, DType.F16) + HANDED_OUT
     north, west = max(words * rows, io), max(words * columns, io)
-    return made + north - max(made, west) - west // columns - columns * completed
+    late, both = columns * completed, max(made, west)
+    # Where owners are late for a large part of the time, what is late is hard to foretell.
+    return made + north - both - west // columns - late if late * LATE <= both else 0
 
 
 def _chunk(outputs: int, words: int, limit: int) -> int:
