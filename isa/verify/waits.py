@@ -56,14 +56,15 @@ def _kernels(context: Context, network: Network, found: list[Site]) -> dict[str,
 
 def _in_circles(links: list[tuple[str, str]]) -> list[str]:
     """The colors that lie on a circle of colors, whatever the tiles."""
-    if not links:
-        return []
-    import networkx as nx
-
-    graph = nx.DiGraph(links)
-    parts = [part for part in nx.strongly_connected_components(graph) if len(part) > 1]
-    loops = {color for color, other in links if color == other}
-    return sorted(loops.union(*parts))
+    colors = sorted({color for link in links for color in link})
+    number = {color: index for index, color in enumerate(colors)}
+    reached = np.zeros((len(colors), len(colors)), bool)
+    for color, other in links:
+        reached[number[color], number[other]] = True
+    # What leads to a color also leads to where that one leads: a circle leads to itself.
+    for over in range(len(colors)):
+        reached |= np.outer(reached[:, over], reached[over])
+    return [color for color in colors if reached[number[color], number[color]]]
 
 
 def _one_way(network: Network, colors: list[str]) -> bool:
