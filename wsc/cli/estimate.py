@@ -31,7 +31,7 @@ from wsc.cli.common import (
 )
 from wsc.cli.completion import Given
 from wsc.cli.costs import Asking, StepCosts, costing, step_costs
-from wsc.cli.finished import MOST_ROWS, fabric_name, short_time, utilization
+from wsc.cli.finished import MOST_ROWS, fabric_name, print_kernels, short_time, utilization
 from wsc.cli.holding import Holding, holding
 from wsc.cli.names import (
     FABRIC,
@@ -506,10 +506,4 @@ def show_kernels(estimate: Estimate, every: bool, sort: str | None, columns: str
             row.bound.limit if bounded else "",
             f"{row.utilization:.0%}" if bounded else "",
         )
-    screen = console()
-    shown = table.chosen(sort, columns)
-    shown.rows = shown.rows if every else shown.rows[:MOST_ROWS]
-    print_table(screen, shown)
-    left = len(estimate.rows) - len(shown.rows)
-    if left:
-        screen.print(f"{left} shorter rows are left out; --all shows them")
+    print_kernels(table.chosen(sort, columns), len(estimate.rows), every)

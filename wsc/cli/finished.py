@@ -323,13 +323,19 @@ def show_kernels(finished: Finished, every: bool, sort: str | None, columns: str
             f"{row.utilization:.0%}" if bounded else "",
             *(f"{parts[name]:.0%}" for name in ("mac", "other", "wait")),
         )
-    screen = console()
-    shown = table.chosen(sort, columns)
-    shown.rows = shown.rows if every else shown.rows[:MOST_ROWS]
-    print_table(screen, shown)
-    left = len(finished.rows) - len(shown.rows)
+    print_kernels(table.chosen(sort, columns), len(finished.rows), every)
+
+
+def print_kernels(table: PlainTable, count: int, every: bool) -> None:
+    """Print a table of kernels, its first rows alone unless every one is wanted.
+
+    count: kernels that there are; how many are left out is said below.
+    """
+    table.rows = table.rows if every else table.rows[:MOST_ROWS]
+    print_table(console(), table)
+    left = count - len(table.rows)
     if left:
-        screen.print(f"{left} shorter rows are left out; --all shows them")
+        console().print(f"{left} shorter rows are left out; --all shows them")
 
 
 def show_comparison(compared: Sequence[Comparison], undecided: str) -> None:
