@@ -128,6 +128,14 @@ KERNELS = (
             strides=[2],
         ),
     ),
+    Case(
+        "conv-leaving",
+        single("Conv", [(1, 20, 7, 7)], {"x1": floats(32, 20, 3, 3)}, pads=[1, 1, 1, 1]),
+    ),
+    Case(
+        "conv-resident-leaving",
+        single("Conv", [(1, 20, 7, 7), (32, 20, 3, 3)], pads=[1, 1, 1, 1]),
+    ),
     Case("conv-resident", single("Conv", [(1, 8, 12, 12), (12, 8, 3, 3)], pads=[1, 1, 1, 1])),
     Case(
         "conv-resident-ordered",

@@ -49,7 +49,7 @@ def test_every_kind_of_kernel_that_the_compiler_emits_is_in_the_table() -> None:
         f"{what}_{where}{order}"
         for what in ("matmul", "convolution")
         for where in ("streamed", "resident")
-        for order in ("", "_ordered")
+        for order in ("", "_ordered", "_out")
     }
     others = {"map", "gather", "scatter", "move", "copy", "load", "store", "lookup"}
     reductions = {f"reduce_{kind.value}" for kind in Reduction}
