@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from wsc.cli.common import (
     Memory,
     Refusal,
     bind_option,
+    gathered,
     given_program,
     is_model,
     read_arrays,
@@ -135,12 +135,7 @@ dim_option = click.option(
 def runnable(function: _Command) -> _Command:
     """The argument PROGRAM and the options of a run; the command takes them as ``asked``."""
 
-    @functools.wraps(function)
-    def command(**options: Any) -> Any:
-        chosen = {name: options.pop(name) for name in Asked.__dataclass_fields__}
-        return function(asked=Asked(**chosen), **options)
-
-    made: Any = sized(command)
+    made: Any = sized(gathered(function, "asked", Asked))
     for option in reversed(
         (
             program_argument,

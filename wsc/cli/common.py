@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
@@ -11,6 +12,7 @@ import threading
 import warnings
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
+from dataclasses import fields
 from os import SEEK_END
 from pathlib import Path
 from shutil import get_terminal_size
@@ -70,6 +72,21 @@ def _remember(context: click.Context, _: click.Parameter, value: bool) -> None:
 def verbose() -> bool:
     """Whether ``-v`` was given to the command that runs."""
     return bool(click.get_current_context().meta.get(_VERBOSE, False))
+
+
+def gathered(function: Callable[..., Any], name: str, record: type[Any]) -> Any:
+    """A command that takes some of its options as one record.
+
+    record: a dataclass whose fields are named as these options are. name: as what it is taken.
+    """
+    names = [item.name for item in fields(record)]
+
+    @functools.wraps(function)
+    def command(**options: Any) -> Any:
+        chosen = {item: options.pop(item) for item in names}
+        return function(**{name: record(**chosen)}, **options)
+
+    return command
 
 
 def general(function: _Command) -> _Command:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from wsc.cli.common import Refusal
+from wsc.cli.common import Refusal, gathered
 from wsc.cli.finished import short_time
 
 if TYPE_CHECKING:
@@ -56,12 +55,7 @@ class Asking:
 def costing(function: _Command) -> _Command:
     """The four options; the command takes them as ``asking``."""
 
-    @functools.wraps(function)
-    def command(**options: Any) -> Any:
-        chosen = {name: options.pop(name) for name in Asking.__dataclass_fields__}
-        return function(asking=Asking(**chosen), **options)
-
-    made: Any = command
+    made: Any = gathered(function, "asking", Asking)
     for option in (
         click.option(
             "--for-tokens",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
 
-from wsc.cli.common import Refusal
+from wsc.cli.common import Refusal, gathered
 from wsc.holds import HOLDS
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -58,12 +57,7 @@ class Holding:
 def holding(function: _Command) -> _Command:
     """The three options; the command takes them as ``holding``."""
 
-    @functools.wraps(function)
-    def command(**options: Any) -> Any:
-        chosen = Holding(options.pop("hold"), options.pop("steps"), options.pop("carry"))
-        return function(holding=chosen, **options)
-
-    made: Any = command
+    made: Any = gathered(function, "holding", Holding)
     for option in (
         click.option(
             "--carry",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from wsc.cli.common import STANDARD, Refusal, following, noted, working
+from wsc.cli.common import STANDARD, Refusal, following, gathered, noted, working
 from wsc.cli.completion import Word, fabrics
 
 if TYPE_CHECKING:
@@ -81,11 +80,6 @@ class Named:
 def sized(function: _Command) -> _Command:
     """The options of models by name; the command takes them as ``sizes``."""
 
-    @functools.wraps(function)
-    def command(**options: Any) -> Any:
-        chosen = {name: options.pop(name) for name in Sizes.__dataclass_fields__}
-        return function(sizes=Sizes(**chosen), **options)
-
     number = click.IntRange(min=1)
     texts = {
         "layers": "Layers of it.",
@@ -102,7 +96,7 @@ def sized(function: _Command) -> _Command:
         type=click.IntRange(0),
         metavar="N",
         help="Draw the weights of a model by name from this seed. [default: 0]",
-    )(command)
+    )(gathered(function, "sizes", Sizes))
     made = click.option(
         "--checkpoint",
         type=click.Path(path_type=Path, file_okay=False),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import gzip
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from wsc.cli.common import LARGEST, STANDARD, Refusal, working
+from wsc.cli.common import LARGEST, STANDARD, Refusal, gathered, working
 from wsc.cli.completion import Word, nodes
 
 if TYPE_CHECKING:
@@ -66,12 +65,7 @@ class Tracing:
 def tracing(function: _Command) -> _Command:
     """The options of a trace; the command takes them as ``tracing``."""
 
-    @functools.wraps(function)
-    def command(**options: Any) -> Any:
-        chosen = {name: options.pop(name) for name in Tracing.__dataclass_fields__}
-        return function(tracing=Tracing(**chosen), **options)
-
-    made: Any = command
+    made: Any = gathered(function, "tracing", Tracing)
     for option in (
         click.option(
             "--trace-arrows",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from wsc.cli.common import Refusal
+from wsc.cli.common import Refusal, gathered
 from wsc.cli.completion import Word, losses, optimizers
 
 if TYPE_CHECKING:
@@ -94,12 +93,7 @@ class Training:
 def training(function: _Command) -> _Command:
     """The options of a training step; the command takes them as ``training``."""
 
-    @functools.wraps(function)
-    def command(**options: Any) -> Any:
-        chosen = {name: options.pop(name) for name in Training.__dataclass_fields__}
-        return function(training=Training(**chosen), **options)
-
-    made: Any = command
+    made: Any = gathered(function, "training", Training)
     for option in (
         click.option(
             "--recompute",
