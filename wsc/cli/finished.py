@@ -270,23 +270,9 @@ def show_kernels(finished: Finished, every: bool, sort: str | None, columns: str
     tiles *= assembly.height
     longest = sorted(finished.rows, key=lambda row: -row.added)[:MOST_ROWS]
     rows = list(finished.rows) if every or sort else sorted(longest, key=lambda row: row.number)
-    numbers = (
-        "line",
-        "share",
-        "added",
-        "predicted",
-        "off",
-        "cycles",
-        "start",
-        "MACs",
-        "of bound",
-        "mac",
-        "other",
-        "wait",
-    )
     table = PlainTable(
         *COLUMNS,
-        right=numbers,
+        right=[name for name in COLUMNS if name not in ("kernel", "node", "bound by")],
         leaving=(
             "start",
             "MACs",
