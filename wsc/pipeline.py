@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -137,8 +137,9 @@ def run_passes(
         dump=dump,
         wishes=wishes,
     )
+    simplified = cache(lambda: Simplify().apply(graph))
     if not (whole or wishes or dump is not None or residence is not None):
-        short = shorten(Simplify().apply(graph))
+        short = shorten(simplified())
         try:
             if short is not None:
                 return lowered(alike=True, short=short)
@@ -147,7 +148,7 @@ def run_passes(
     try:
         return lowered(alike=True)
     except DoesNotFit as error:
-        simple = Simplify().apply(graph)
+        simple = simplified()
         # What sends a product out while it is made is code that its store does not need, and
         # layers that are all laid out alike may take more of a tile than each in its own way.
         ways = [(True, True)] if _gives_a_product(simple) else []
