@@ -123,6 +123,20 @@ def attention(batch: int, heads: int, groups: int, mask: tuple[int, ...]) -> onn
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)], ir_version=10)
 
 
+def as_evaluated(model: onnx.ModelProto, program: wsc.Program) -> None:
+    """Hold a program against the reference evaluator, on drawn inputs."""
+    random = np.random.default_rng(3)
+    given = {
+        value.name: random.standard_normal(
+            [d.dim_value for d in value.type.tensor_type.shape.dim]
+        ).astype(np.float32)
+        for value in model.graph.input
+    }
+    (wanted,) = ReferenceEvaluator(model).run(None, given)
+    result = program.run(given, engine="values")
+    np.testing.assert_allclose(result.outputs["y"], np.asarray(wanted), 2e-5, 2e-5)
+
+
 @pytest.mark.parametrize("fabric", ["1x1", "4x4", "5x2", "1x3"])
 @pytest.mark.parametrize(
     ("batch", "heads", "groups", "mask"),
@@ -151,16 +165,7 @@ def test_the_operator_over_sequences(
     joined = batch > 1 and groups > 1
     ranks = {len(node.op.out) for node in after.nodes if isinstance(node.op, Contract)}
     assert ranks == {4 if joined else 5}
-    random = np.random.default_rng(3)
-    given = {
-        value.name: random.standard_normal(
-            [d.dim_value for d in value.type.tensor_type.shape.dim]
-        ).astype(np.float32)
-        for value in model.graph.input
-    }
-    (wanted,) = ReferenceEvaluator(model).run(None, given)
-    result = wsc.compile(model, fabric).run(given, engine="values")
-    np.testing.assert_allclose(result.outputs["y"], np.asarray(wanted), 2e-5, 2e-5)
+    as_evaluated(model, wsc.compile(model, fabric))
 
 
 @pytest.mark.parametrize("name", ["gpt-neox-20b", "gopher-280b"])

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from onnx.reference import ReferenceEvaluator
 
 import wsc
-from tests.passes.test_blocks import EXPORTS, agree, attention
+from tests.passes.test_blocks import EXPORTS, agree, as_evaluated, attention
 from tests.stacks import decoder
 from wsc.frontend import import_onnx
 from wsc.frontend.store import Seed, write_model
@@ -66,16 +64,7 @@ def test_the_operator_over_sequences(
     model = attention(batch, heads, groups, mask)
     force(monkeypatch)
     program, _ = compiled(model.SerializeToString(), fabric)
-    random = np.random.default_rng(3)
-    given = {
-        value.name: random.standard_normal(
-            [d.dim_value for d in value.type.tensor_type.shape.dim]
-        ).astype(np.float32)
-        for value in model.graph.input
-    }
-    (wanted,) = ReferenceEvaluator(model).run(None, given)
-    result = program.run(given, engine="values")
-    np.testing.assert_allclose(result.outputs["y"], np.asarray(wanted), 2e-5, 2e-5)
+    as_evaluated(model, program)
 
 
 @pytest.mark.parametrize("name", ["gptj_script", "gpt_neox_script"])
