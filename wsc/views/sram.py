@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wsc.isa.code_size import reachable, tile_parts
+from wsc.isa.code_size import tile_parts
 from wsc.isa.expr import names
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Call, Program, Region, Statement, Tensor
-from wsc.isa.statements import calls, expressions, statements
+from wsc.isa.statements import calls, expressions, reachable, statements
 from wsc.views.inspect import call_counts
 
 
