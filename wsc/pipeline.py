@@ -12,7 +12,7 @@ import numpy as np
 
 from wsc.cost.model import multiply_accumulates
 from wsc.errors import CompileError, DoesNotFit, shortened
-from wsc.holds import AUTO, RESIDENT
+from wsc.holds import AUTO, RESIDENT, SECTIONS
 from wsc.ir.cut import Cut, NotAlike
 from wsc.ir.forms import Noted, Wish
 from wsc.ir.graph import Constant, Contract, Graph, Move
@@ -220,9 +220,7 @@ def _run(
             if not isinstance(stage, Placed):
                 raise
             emit = Emit(fabric, precision, model)
-            # Code that may come in sections is no reason by itself.
-            long = _code_too_long(stage, fabric, emit) if code == RESIDENT else None
-            raise long or error from None
+            raise _code_too_long(stage, fabric, emit, code) or error from None
         if isinstance(stage, Placed):
             noted = stage.noted or noted
         if observe is not None:
@@ -273,9 +271,14 @@ def _resumed(
     return stage, steps[place:]
 
 
-def _code_too_long(placed: Placed, fabric: Fabric, emit: Emit) -> DoesNotFit | None:
-    """What to say of values that do not fit if the code alone does not: no more tiles help then."""
+def _code_too_long(placed: Placed, fabric: Fabric, emit: Emit, held: str) -> DoesNotFit | None:
+    """What to say of values that do not fit if the code alone does not: no more tiles help then.
+
+    held: whether it may come in sections.
+    """
     program = emit.apply(Allocate(fabric, limited=False).apply(placed))
+    if held != RESIDENT:
+        program = Sections(fabric, SECTIONS).apply(program)
     code = max(code_bytes(program, fabric).values(), default=0)
     return code_too_long(program, fabric, code) if code > fabric.sram_bytes else None
 
