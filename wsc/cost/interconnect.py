@@ -105,7 +105,7 @@ def _moved(program: Program) -> tuple[int, int, int]:
         moved = each.of(transfer).bytes
         if transfer.direction is Direction.DRAIN:
             reduced += moved
-        elif kinds[transfer.tensor] is Kind.WEIGHT and transfer.lookup is None:
+        elif kinds[transfer.tensor].stored and transfer.lookup is None:
             shared += moved
         elif kinds[transfer.tensor] is Kind.WEIGHT:
             own += moved
