@@ -46,7 +46,7 @@ from wsc.passes.route import flows_of, routes_of
 from wsc.passes.stage import Pass
 
 PLANS = 48  # sizes of the room that are tried
-SMALL = 0.005  # of the least cycles of a run: what sections may take that nobody needs
+SMALL = 0.005  # of the least cycles of a run: what fewer bytes than fit may take
 # Names in the text, if they are free: of the room, of what counts words, of the code at the edge.
 ROOM, INDEX, NAMED = "code", "i", "section"
 
@@ -59,7 +59,8 @@ class Sections(Pass[Program, Program]):
     stream of what follows them. So they need no queue of their own, and no route.
 
     code: ``resident``, all of it is in the tiles all the time; ``sections``, it takes as few bytes
-    as can be; ``auto``, sections where the program does not fit otherwise, and those that take the
+    as can be for a small part of the run's cycles, or else the fewest cycles that sections can
+    take; ``auto``, sections where the program does not fit otherwise, and those that take the
     fewest cycles. Ensures that the same calls are made in the same order.
     """
 
@@ -81,14 +82,13 @@ class Sections(Pass[Program, Program]):
 
     def _chosen(self, plans: Sequence[Plan], room: int, least: float) -> Plan | None:
         """The plan to take. room: bytes that there are for code. least: cycles of a run."""
-        if not plans:
-            return None
-        if self.code == AUTO:
-            fitting = [plan for plan in plans if plan.bytes <= room]
-            if fitting:
-                return min(fitting, key=lambda plan: (plan.cycles, plan.bytes))
-        cheap = [plan for plan in plans if plan.cycles <= SMALL * least]
-        return min(cheap or plans, key=lambda plan: (plan.bytes, plan.cycles))
+        fitting = [plan for plan in plans if plan.bytes <= room]
+        if not fitting:  # what is told of the program then is what it needs at least
+            return min(plans, key=lambda plan: (plan.bytes, plan.cycles), default=None)
+        cheap = [plan for plan in fitting if plan.cycles <= SMALL * least]
+        if self.code == AUTO or not cheap:
+            return min(fitting, key=lambda plan: (plan.cycles, plan.bytes))
+        return min(cheap, key=lambda plan: (plan.bytes, plan.cycles))
 
     def broken(self, before: Program, after: Program) -> Iterator[str]:
         """What does not hold of the things that the class ensures."""
