@@ -407,10 +407,10 @@ def edge_places(tensors: Sequence[EdgeTensor]) -> dict[tuple[Direction, str], in
     An input and an output may have one name: a feed names the input, a drain the output.
     """
     places: dict[tuple[Direction, str], int] = {}
+    outputs = [n for n, tensor in enumerate(tensors) if tensor.kind is Kind.OUTPUT]
+    fed = [n for n, tensor in enumerate(tensors) if tensor.kind is not Kind.OUTPUT]
     for direction in Direction:
-        drained = direction is Direction.DRAIN
-        own = [n for n, tensor in enumerate(tensors) if (tensor.kind is Kind.OUTPUT) == drained]
-        others = [n for n in range(len(tensors)) if n not in set(own)]
+        own, others = (outputs, fed) if direction is Direction.DRAIN else (fed, outputs)
         # The verifier says what is wrong where a transfer names one of the others.
         places |= {(direction, tensors[number].name): number for number in (*others, *own)}
     return places

@@ -151,10 +151,10 @@ def plain_transfers(program: Program) -> tuple[Transfer, ...]:
 def distinct_transfers(program: Program) -> Iterator[Transfer]:
     """The entries of the schedule, of the turns of a loop those that differ in more than names.
 
-    Of the edge tensors' names, that is; tensors of other kinds or shapes do count.
+    Of the edge tensors' names, that is; tensors of other kinds, types or shapes do count.
     """
     tables = dict(program.names)
-    tensors = {tensor.name: (tensor.kind, tensor.shape) for tensor in program.edge_tensors}
+    tensors = {t.name: (t.kind, t.dtype, t.shape) for t in program.edge_tensors}
     for transfer, loop in each_transfer(program.transfers):
         if loop is None:
             yield transfer

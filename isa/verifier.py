@@ -8,6 +8,7 @@ from wsc.isa.names import check_names
 from wsc.isa.program import Program
 from wsc.isa.verify import (
     coverage,
+    elements,
     layout,
     queues,
     routes,
@@ -62,6 +63,7 @@ def verify(program: Program, fabric: Fabric, text: str | None = None) -> None:
     transfers.transfers(context, network)  # the edge meets routes, and stays within its tensors
     code = tiles.sites(context)  # what each tile runs
     tiles.code(context, network, code)  # addresses lie in SRAM, colors are connected
+    elements.types(context, code)  # what is put into them is taken as what it is
     queues.shared(context)  # and the ends of their queues have one user at a time
     routes.circles(context, network)  # no stream bites its own tail
     waits.through_cores(context, network, code)  # nor do streams that cores pass on
