@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from wsc.cli.common import Refusal, gathered
-from wsc.holds import HOLDS
+from wsc.ir.forms import HOLDS
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from wsc.errors import CompileError, shortened
 from wsc.isa.shown import Facts, Shown, few, named, suggestion
 
+HOLDS = ("stream", "resident", "auto")  # where the weights of products are
 CROWDED = "leaves too little SRAM to others"
 TOO_LARGE = "does not fit"
 

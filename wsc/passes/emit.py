@@ -11,6 +11,7 @@ from typing import ClassVar
 from wsc.errors import CompileError
 from wsc.flows import REGION
 from wsc.ir.cut import NotAlike
+from wsc.ir.layout import whole
 from wsc.ir.tasks import Load, Placed, Run, Steps, Store, Task, edge_names, views
 from wsc.isa.expr import Int, Name, names
 from wsc.isa.fabric import Fabric
@@ -34,7 +35,6 @@ from wsc.isa.types import DType
 from wsc.kernels import emit
 from wsc.kernels.context import Context
 from wsc.kernels.library import CHAINS, SEMAPHORES, called, library
-from wsc.layout import whole
 from wsc.passes.declare import declared
 from wsc.passes.lives import buffers_of, form
 from wsc.passes.roll import LAYER, STEP, Names, Rolled, rolled, schedule

@@ -18,8 +18,8 @@ from wsc.cost import CostModel
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.check import check_graph
 from wsc.ir.graph import Concat, Contract, Graph, Index, Map, Move, Node, Reduce, Transpose, Type
+from wsc.ir.layout import Mesh, default_view
 from wsc.isa.fabric import Fabric
-from wsc.layout import Mesh, default_view
 from wsc.passes.blocks import Attention, attentions
 from wsc.passes.contraction import choose_contraction
 from wsc.passes.sequences import join_sequences

@@ -35,6 +35,20 @@ from wsc.ir.graph import (
     Step,
     Type,
 )
+from wsc.ir.layout import (
+    Buffer,
+    Mesh,
+    View,
+    block,
+    default_extents,
+    default_view,
+    dense_strides,
+    dense_view,
+    is_plain,
+    local_size,
+    whole,
+)
+from wsc.ir.naming import buffer_stems
 from wsc.ir.ranges import Interval, is_position, ranges
 from wsc.ir.tasks import (
     Aside,
@@ -62,20 +76,6 @@ from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
 from wsc.kernels.library import CHAIN_UNITS, LEFT, OUTWARDS, long_lines
 from wsc.kernels.reduce import neutral
-from wsc.layout import (
-    Buffer,
-    Mesh,
-    View,
-    block,
-    default_extents,
-    default_view,
-    dense_strides,
-    dense_view,
-    is_plain,
-    local_size,
-    whole,
-)
-from wsc.naming import buffer_stems
 from wsc.passes.contraction import (
     SHARE_OF_SRAM,
     Choice,

@@ -11,8 +11,8 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 from wsc.ir.graph import Arg, Concat, GraphOutput, Move, Node, Step
+from wsc.ir.layout import Buffer, View
 from wsc.ir.tasks import MapTask, Run, Store, Task, views
-from wsc.layout import Buffer, View
 from wsc.passes.layers import Layers
 from wsc.passes.lives import form
 from wsc.passes.memory import writable

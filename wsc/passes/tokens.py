@@ -32,9 +32,9 @@ from wsc.ir.graph import (
     Transpose,
     Type,
 )
+from wsc.ir.naming import fresh_name
 from wsc.isa.fabric import Fabric
 from wsc.isa.table import Timing
-from wsc.naming import fresh_name
 from wsc.passes.simplify import compose_moves, drop_dead, faults
 from wsc.passes.stage import Pass
 

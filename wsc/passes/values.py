@@ -30,13 +30,7 @@ from wsc.ir.graph import (
     Slice,
     Type,
 )
-from wsc.ir.tasks import Load, MoveTask, Task
-from wsc.isa.fabric import Fabric
-from wsc.isa.program import Cut, EdgeTensor, Extent, Kind
-from wsc.isa.shown import named
-from wsc.isa.types import DType
-from wsc.kernels.index_map import spreads, stays_in_tile
-from wsc.layout import (
+from wsc.ir.layout import (
     Buffer,
     Mesh,
     View,
@@ -47,7 +41,13 @@ from wsc.layout import (
     is_plain,
     local_size,
 )
-from wsc.naming import weight_names
+from wsc.ir.naming import weight_names
+from wsc.ir.tasks import Load, MoveTask, Task
+from wsc.isa.fabric import Fabric
+from wsc.isa.program import Cut, EdgeTensor, Extent, Kind
+from wsc.isa.shown import named
+from wsc.isa.types import DType
+from wsc.kernels.index_map import spreads, stays_in_tile
 from wsc.passes.views import PARTS, as_view
 
 Extents = tuple[Extent, ...]
