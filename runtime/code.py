@@ -83,6 +83,11 @@ class Code:
         """The rows, with names."""
         return by_name(self.rows, ROW)
 
+    @property
+    def operand_records(self) -> Records:
+        """The operands, with names."""
+        return by_name(self.operands, OPERAND)
+
     def step_bytes(self) -> np.ndarray:
         """Bytes of SRAM that a step of each row reads and writes: of vector instructions.
 

@@ -23,7 +23,7 @@ from wsc.runtime.errors import LoadError, place
 from wsc.runtime.memory import require_memory
 from wsc.runtime.routes import Routes, Scol, region_tiles
 from wsc.runtime.static import static_environment, static_value
-from wsc.runtime.tables import CONTROL_INDEX, MAX_DIMS, record_type
+from wsc.runtime.tables import CONTROL_INDEX, MAX_DIMS, Records, as_records, by_name, record_type
 
 FEED, DRAIN, INDEX = 0, 1, 2
 MOST_SHAPES = 1 << 18  # that the repetitions of a transfer have: each is a row made in Python
@@ -86,6 +86,11 @@ class Schedule:
     port_first: np.ndarray
     lookups: np.ndarray
     elements: int
+
+    def shape_of(self, record: int) -> Records:
+        """The shape of a record, with names."""
+        number = as_records(self.records, RECORD)["shape"][record]
+        return by_name(self.shapes, SHAPE)[number]
 
 
 @dataclass(slots=True)

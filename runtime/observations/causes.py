@@ -20,9 +20,9 @@ from wsc.runtime.errors import RuntimeFault
 from wsc.runtime.image import Image
 from wsc.runtime.nodes import statements_of
 from wsc.runtime.observations.records import Reason
-from wsc.runtime.schedule import Hcol, Qcol, Rcol
+from wsc.runtime.schedule import QUEUE
 from wsc.runtime.stops import coordinates
-from wsc.runtime.tables import COUNTED
+from wsc.runtime.tables import COUNTED, by_name
 
 EDGE = "the edge"
 FEW = 3  # waits that are shown
@@ -322,10 +322,9 @@ class Causes(Shown):
             node = image.code.statements[statement].nodes
             doer += f", stream unit {unit - 1}" if unit else ""
             return Place(doer, image.code.where[row], name, named(node))
-        schedule = image.schedule
-        shape = schedule.shapes[schedule.records[row, Rcol.SHAPE]]
-        transfer = image.transfers[int(shape[Hcol.TRANSFER])]
-        slot = image.routes.records[int(schedule.queues[who - threads, Qcol.SLOT])]
+        transfer = image.transfers[int(image.schedule.shape_of(row).transfer)]
+        cursor = by_name(image.schedule.queues, QUEUE)[who - threads]
+        slot = image.routes.records[int(cursor.slot)]
         at = coordinates(image.program, int(slot.tile))
         verb = "feed" if transfer.direction is Direction.FEED else "drain"
         text = f"{verb} {transfer.tensor}"
