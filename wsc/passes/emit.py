@@ -34,7 +34,7 @@ from wsc.isa.turns import each_transfer, expand
 from wsc.isa.types import DType
 from wsc.kernels import emit
 from wsc.kernels.context import Context
-from wsc.kernels.library import CHAINS, SEMAPHORES, called, library
+from wsc.kernels.library import SEMAPHORES, called, library, on_chains
 from wsc.passes.declare import declared
 from wsc.passes.lives import buffers_of, form
 from wsc.passes.roll import LAYER, STEP, Names, Rolled, rolled, schedule
@@ -316,9 +316,10 @@ def needed(
     its own: a core has no queues for both.
     """
     wanted = list(dict.fromkeys(name for item in procedures for name in called(item.body)))
-    if any(name.startswith(CHAINS) for name in wanted):
+    plain = library(fabric.stream_units, frozenset())
+    if any(on_chains(plain[name].body) for name in wanted):
         grouped = frozenset()
-    known = library(fabric.stream_units, grouped)
+    known = library(fabric.stream_units, grouped) if grouped else plain
     found: list[str] = []
 
     def visit(name: str) -> None:
