@@ -253,10 +253,11 @@ class ChainStream(Stream):
 
     def coming(self) -> Coming:
         """The words that each tile has received last, or will with what has been posted."""
+        if not self.posted or self.swept:
+            return Coming(self.come, self.since, self.until)
         kept = self.first, self.last, self.sent, self.come, self.since, self.until
         before = [array.copy() for array in kept]
-        if self.posted and not self.swept:
-            self._sweep(self._asked(), [])
+        self._sweep(self._asked(), [])
         found = Coming(self.come.copy(), self.since.copy(), self.until.copy())
         for array, old in zip(kept, before, strict=True):
             np.copyto(array, old)
@@ -290,12 +291,14 @@ class ChainStream(Stream):
         self._view(ended)[...] = np.asarray(tables[-1]).reshape(shape)
         return found, ended
 
-    def slowed(self, work: Work) -> np.ndarray:
+    def slowed(self, work: Work) -> np.ndarray | float:
         """While words come up a ramp, every other wavelet is one of them.
 
         Where the instruction takes words less often, they find room between these.
         """
         self.resolve()
+        if not (self.until > work.start).any():
+            return 0.0  # all have come
         begin = np.maximum(self.since, work.start)
         part = (self.until - begin) / np.maximum(self.until - self.since, 1.0)
         words = self.come * np.clip(part, 0.0, 1.0)
