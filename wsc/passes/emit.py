@@ -161,9 +161,11 @@ class Emit(Pass[Placed, Program]):
 def _in_steps(number: int, instance: Instance, placed: Placed) -> list[Transfer]:
     """The streams of a task: an input or an output of a step is one of as many as there are."""
     task, streams = placed.tasks[number], [*instance.emission.transfers]
+    if _count(placed.steps) == 1:
+        return streams
     weights = {tensor.name for tensor in placed.edge_tensors if tensor.kind is Kind.WEIGHT}
     _, step, _ = placed.parts()
-    if _count(placed.steps) == 1 or number not in step:
+    if number not in step:
         return streams
     if isinstance(task, Load) and task.source not in weights:
         size = prod(task.out.shape)
