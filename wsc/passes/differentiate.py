@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -20,7 +21,9 @@ from wsc.passes.stage import Pass
 
 GRADIENT = ".grad"
 AGAIN = ".again"  # behind the name of a node that is computed once more
+ANEW = "anew"  # before the number of a stretch of nodes that is computed for its derivative alone
 SHOWN = 20  # operators that are listed where there is no derivative
+_STRETCH = re.compile(rf".*\.{ANEW}\d+(?![\w])")
 
 
 def computed_again(name: str) -> bool:
@@ -120,6 +123,20 @@ class _Part:
     count: int
 
 
+def _stretches(nodes: Sequence[Node]) -> dict[int, int]:
+    """The last node of each stretch that is computed for its derivative alone -> its first one."""
+    found: dict[int, int] = {}
+    first, before = 0, ""
+    for number, node in enumerate((*nodes, None)):
+        marked = None if node is None else _STRETCH.match(node.name)
+        here = marked[0] if marked else ""
+        if here != before:
+            if before:
+                found[number - 1] = first
+            first, before = number, here
+    return found
+
+
 class _Backwards:
     """The walk over the nodes, from the last to the first."""
 
@@ -139,6 +156,8 @@ class _Backwards:
             for layers in recomputed
             for start in range(layers.start, layers.end, layers.period)
         }
+        # The same of stretches that are computed once more each, whatever layers are.
+        self.stretches = _stretches(graph.nodes)
         self.again: dict[str, str] = {}  # a value of the layer at hand -> the same, computed again
         self.gradients: dict[str, Value] = {}
         self.parts: dict[str, dict[_Part, Value]] = {}
@@ -149,14 +168,21 @@ class _Backwards:
         dependent, varied = self._forward()
         whole = self.build.cast(self.build.reshape(seed, self.loss.shape), self.loss.dtype)
         self.gradients[self.loss.name] = whole
+        outside, first = dict[str, str](), -1
         for number, node in reversed(list(enumerate(self.graph.nodes))):
             if number in self.begins:
-                self._recompute(self.graph.nodes[self.begins[number] : number + 1])
+                self.again = {}
+                self._recompute(self.graph.nodes[self.begins[number] : number + 1], AGAIN)
+            if number in self.stretches and self._reached(number):
+                outside, first = dict(self.again), self.stretches[number]
+                self._recompute(self.graph.nodes[first : number + 1], f".{ANEW}")
             if node.output in self.parts:
                 with self.build.at(f"{node.name}{GRADIENT}", node.origin):
                     self._whole(node.output)
             if node.output in self.gradients and node.output in varied:
                 self._node(node, dependent, varied)
+            if number == first:
+                self.again, first = outside, -1
         if self.refused:
             listed = [f"{what} ({why})" for what, why in self.refused]
             more = f", and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
@@ -182,15 +208,20 @@ class _Backwards:
                 varied.add(node.output)
         return dependent, varied
 
-    def _recompute(self, layer: Sequence[Node]) -> None:
-        """Compute a layer once more, from what the layer before hands on.
+    def _reached(self, last: int) -> bool:
+        """Whether a derivative goes through a stretch of nodes."""
+        nodes = self.graph.nodes[self.stretches[last] : last + 1]
+        return any(node.output in self.gradients for node in nodes)
 
-        What no derivative reads is dropped later, by who simplifies the graph.
+    def _recompute(self, nodes: Sequence[Node], mark: str) -> None:
+        """Compute a layer once more, from what the layer before hands on; or a stretch of nodes.
+
+        What no derivative reads is dropped later, by who simplifies the graph. mark: behind the
+        names of these nodes.
         """
-        self.again = {}
-        for node in layer:
+        for node in nodes:
             inputs = [self.build.value(self.again.get(name, name)) for name in node.inputs]
-            with self.build.at(f"{node.name}{AGAIN}", node.origin):
+            with self.build.at(f"{node.name}{mark}", node.origin):
                 self.again[node.output] = self.build.add(node.op, inputs).name
 
     def _value(self, name: str) -> Value:
