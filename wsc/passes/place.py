@@ -48,7 +48,7 @@ from wsc.ir.layout import (
     local_size,
     whole,
 )
-from wsc.ir.naming import buffer_stems
+from wsc.ir.naming import block_of, buffer_stems
 from wsc.ir.ranges import Interval, is_position, ranges
 from wsc.ir.tasks import (
     Aside,
@@ -94,6 +94,7 @@ from wsc.passes.differentiate import computed_again
 from wsc.passes.early import early
 from wsc.passes.fit import no_layout
 from wsc.passes.groups import read_in_groups
+from wsc.passes.keys import laid_out, rows_in_blocks
 from wsc.passes.layers import Layers, find_layers
 from wsc.passes.near import FAR, block_near, spread_sizes
 from wsc.passes.pieces import PIECE, WHOLE, Pieces, pieces
@@ -274,6 +275,8 @@ class Placer(Values):
     staying: int = 0  # bytes of what products take from that
     turn: str = ""  # the loss, behind which training goes backwards
     in_groups: set[str] = field(default_factory=set[str])
+    rows: dict[str, int] = field(default_factory=dict[str, int])  # of attention in blocks of keys
+    of_blocks: set[str] = field(default_factory=set[str])  # what the block at hand reads of others
     begins: set[str] = field(default_factory=set[str])  # what the first node of each layer gives
 
     def __post_init__(self) -> None:
@@ -284,6 +287,7 @@ class Placer(Values):
         self.ranges = ranges(self.graph)
         self.read = {name for node in self.graph.nodes for name in node.inputs}
         self.in_groups = read_in_groups(self.graph)
+        self.rows = rows_in_blocks(self.graph)
         if self.resident:
             self._find_staying()
 
@@ -397,8 +401,17 @@ class Placer(Values):
             Scatter: self._scatter,
         }
         before = turned = False
+        block = ""
         for node in nodes:
             self.origin = node.origin or (node.name,)
+            # What a block of keys wants of them comes anew for what is done with it later.
+            here = block_of(node.name)
+            if here != block:
+                self.forget_moved(self.of_blocks.__contains__)
+                self.of_blocks.clear()
+                block = here
+            if block:
+                self.of_blocks.update(n for n in node.inputs if n in self.lazy and block_of(n))
             # A layer that is computed again turns to its derivative, as all of training does at
             # the loss: what was moved to compute it has room again.
             turned = turned and node.output not in self.begins
@@ -549,6 +562,7 @@ class Placer(Values):
         Of a step's values, that in which it would be without movement comes first.
         """
         resting = self._resting(value) if self.resident and value in self.lazy else None
+        resting = resting or self._of_blocks(value)
         if resting is not None:
             return resting
         for user in self.users(value):
@@ -556,6 +570,26 @@ class Placer(Values):
             if found is not None and all(is_plain(extent) for extent in found):
                 return found
         return None
+
+    def _of_blocks(self, value: str) -> Extents | None:
+        """The layout of what blocks of keys give, joined, in which each part stays where it is.
+
+        A part is the same in all tiles of a line, each of which then has some positions of all.
+        """
+        node = self.lazy.get(value)
+        if node is None or not isinstance(node.op, Concat):
+            return None
+        found = [self.current(name) if block_of(name) else None for name in node.inputs]
+        parts = [view.extents for view in found if view is not None]
+        axis, alike = (
+            node.op.axis,
+            {(*part[: node.op.axis], *part[node.op.axis + 1 :]) for part in parts},
+        )
+        free = {"x", "y"} - {extent.axis for part in parts for extent in part}
+        if len(parts) < len(found) or len(alike) > 1 or len(free) != 1:
+            return None
+        joined = block(node.type.shape[axis], free.pop(), self.mesh)
+        return (*parts[0][:axis], joined, *parts[0][axis + 1 :])
 
     def fed_apart(self, value: str, extents: Extents) -> Extents | None:
         """The layout in which each element of a value comes from the edge once.
@@ -767,7 +801,10 @@ class Placer(Values):
             ) -> Choice | None:
                 return choose_contraction(op, *types, False, *at, self.cost, self.same_order, True)
 
-            self.cuts[key] = pieces(op, a, b, at, self.mesh, int(PIECE * room), choose)
+            shares = (
+                pieces(op, a, b, at, self.mesh, int(n * room), choose) for n in (PIECE, WHOLE)
+            )
+            self.cuts[key] = next((cut for cut in shares if cut is not None), None)
         cut = self.cuts[key]
         if cut is None:
             return False
@@ -843,10 +880,19 @@ class Placer(Values):
             UnknownForm: none of them is as it was asked for.
         """
         types, found = (self.types[a], self.types[b]), (self._at(a), self._at(b))
+        blocks = laid_out(node, self.rows, self.mesh)
+        if blocks is not None and a == node.inputs[0]:
+            names = zip((a, b), found, blocks, strict=True)
+            found = tuple(
+                dense_view(extents, self.types[name].dtype)
+                if name in self.lazy and self.current(name) is None
+                else view
+                for name, view, extents in names
+            )
         where = tuple(None if view is None else replace(view, buffer="") for view in found)
         staying = self._staying(a, b, node.output in self.leaves)
         wish = self._wish(node)
-        key = (op, types, streamed, where, staying, wish)
+        key = (op, types, streamed, where, staying, wish, blocks)
         if key not in self.forms:
             room = self.fabric.sram_bytes
             # With another chunk than the usual one its forms are weighed beside the others.
@@ -868,6 +914,8 @@ class Placer(Values):
                 if choice.reduce or not chunk
             ]
             allowed = [item for item in choices if wish is None or wish.suits(item.form(room))]
+            if wish is None and blocks is not None:
+                allowed = [item for item in choices if (item.a, item.b) == blocks] or choices
             if wish is not None and not allowed:
                 # What is asked of many nodes is asked of those that have such a form.
                 if not wish.many:
