@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -52,11 +53,14 @@ def grouped(program: Program, head: str, waits: Iterable[Wait]) -> str:
     return "\n".join(lines)
 
 
-def edge_waits(image: Image, queues: np.ndarray, feeds_want: str) -> Iterator[Wait]:
+def edge_waits(
+    image: Image, queues: np.ndarray, awaited: np.ndarray, feeds_want: str
+) -> Iterator[Wait]:
     """Transfers of the edge that are not done.
 
-    queues: the edge's queues as an engine left them, in the columns ``Qcol``. feeds_want: what a
-    feed waits for that has its elements.
+    queues: the edge's queues as an engine left them, in the columns ``Qcol``. awaited: elements of
+    each edge tensor that are still to be drained before it is fed. feeds_want: what a feed waits
+    for that has its elements.
     """
     schedule = image.schedule
     for queue in queues[queues[:, Qcol.RECORD] < queues[:, Qcol.END]]:
@@ -64,8 +68,15 @@ def edge_waits(image: Image, queues: np.ndarray, feeds_want: str) -> Iterator[Wa
         shape = schedule.shapes[schedule.records[queue[Qcol.RECORD], Rcol.SHAPE]]
         transfer = image.transfers[int(shape[Hcol.TRANSFER])]
         direction = int(shape[Hcol.DIRECTION])
+        missing = int(awaited[shape[Hcol.TENSOR]])
         if direction == FEED and shape[Hcol.LOOKUP] >= 0:
             what = f"the feed of '{transfer.tensor}' waits for index values or {feeds_want}"
+        elif direction == FEED and missing:
+            whole = math.prod(image.program.edge_tensors[int(shape[Hcol.TENSOR])].shape)
+            what = (
+                f"the feed of '{transfer.tensor}' waits until the {missing} of its {whole} "
+                "elements that are missing have been drained"
+            )
         elif direction == FEED:
             what = f"the feed of '{transfer.tensor}' waits for {feeds_want}"
         elif direction == DRAIN:
