@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 
 from tests.runtime.agreement import differences, ending
+from tests.runtime.generate import other_machine, varied
 from tests.runtime.programs import program
 from wsc import runtime
 from wsc.isa.diagnostics import AssemblyError
+from wsc.isa.fabric import find_fabric
 from wsc.isa.parser import parse
 from wsc.isa.printer import print_program
 from wsc.isa.program import Program
 from wsc.isa.verifier import doubts, verify
 from wsc.runtime.errors import Deadlock
+from wsc.runtime.values.engine import execute
 
 # Each tile of a row sends N halves away in each of T turns. They come back in the order of the
 # turns, or in the reverse one, while the last tile still spends time before it sends its own.
@@ -87,6 +92,25 @@ def test_it_comes_back_to_the_bit(turns: int, tiles: int, each: int, reverse: bo
     assert not list(differences(found[0], found[2], "both"))
     time = ending(image, {}, "time")
     assert (time.cycle, time.error) == (found[0].cycle, "")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_engines_agree_on_any_machine(seed: int) -> None:
+    """With other depths, latencies, bandwidths and links, and columns that share the work."""
+    draw = random.Random(seed)
+    fabric = other_machine(draw, varied(draw, find_fabric("wse2")))
+    made = kept(*draw.choice([(4, 5, 3), (2, 9, 2), (3, 1, 7)]), reverse=draw.random() < 0.5)
+    image = runtime.load(made, fabric)
+    size = made.edge_tensors[0].shape
+    given = {"a": np.random.default_rng(seed).normal(size=size).astype(np.float16)}
+    whole = {"a": given["a"].astype(np.float32)}
+    reference, both, time = (ending(image, whole, e) for e in ("reference", "both", "time"))
+    assert not reference.error
+    assert not list(differences(reference, both, "both"))
+    assert time.cycle == reference.cycle
+    for bands in (2, 3):
+        found = execute(image, {"a": given["a"].ravel()}, bands=bands).outputs["r"]
+        assert (found.reshape(size) == reference.outputs["r"]).all()
 
 
 def test_a_feed_that_waits_is_told() -> None:
