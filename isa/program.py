@@ -300,6 +300,7 @@ class Kind(Enum):
     INPUT = "input"
     OUTPUT = "output"
     WEIGHT = "weight"
+    KEPT = "kept"  # nothing: what leaves the fabric in a run comes back in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,7 +335,9 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class EdgeTensor:
-    """A tensor outside the fabric: network input, network output, or weight in the store.
+    """A tensor outside the fabric: network input, network output, weight in the store, or kept.
+
+    One that is kept is drained, and then fed in the same run: not before all of it is there.
 
     dtype: element type on the fabric. host_dtype: NumPy name of the type that the
     host sees (``int64`` inputs travel as i32). file, key: for weights, the

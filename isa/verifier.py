@@ -70,6 +70,7 @@ def verify(program: Program, fabric: Fabric, text: str | None = None) -> None:
     _stop(context.found)
     layout.mains(context)  # cores that are waited for have code
     coverage.outputs(context)  # each element of an output is drained once
+    coverage.order(context)  # and what is kept before it is fed
     _stop(context.found)
     streams.counts(context, network)  # nobody waits for a wavelet that never comes
     _stop(context.found)

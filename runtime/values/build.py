@@ -316,6 +316,7 @@ class Builder:
             lookups=as_records(image.schedule.lookups, LOOKUP),
             lookup_count=np.zeros(len(image.schedule.lookups), np.int64),
             lookup_value=np.zeros(int(image.schedule.lookups[:, 1].sum()) + 1, np.int64),
+            awaited=image.schedule.awaited.copy(),
         )
 
     def _start(self, now: np.ndarray, units: int) -> None:

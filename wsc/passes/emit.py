@@ -354,7 +354,8 @@ def tensors(placed: Placed) -> tuple[Tensor, ...]:
 
 
 def _in_families(program: Program) -> tuple[EdgeTensor, ...]:
-    """The edge tensors, weights that the turns of one entry of the schedule name side by side."""
+    """The edge tensors; weights, and what is kept, side by side if the turns of an entry of the
+    schedule name them."""
     tables = dict(program.names)
     together: dict[str, list[str]] = {}
     for transfer, loop in each_transfer(program.transfers):
@@ -363,10 +364,11 @@ def _in_families(program: Program) -> tuple[EdgeTensor, ...]:
             names = [expand(transfer.tensor, loop.register, turn, tables) for turn in turns]
             for name in names:
                 together.setdefault(name, names)
-    weights = {t.name: t for t in program.edge_tensors if t.kind is Kind.WEIGHT}
-    order = dict.fromkeys(other for name in weights for other in together.get(name, (name,)))
-    others = [tensor for tensor in program.edge_tensors if tensor.kind is not Kind.WEIGHT]
-    return (*others, *(weights[name] for name in order if name in weights))
+    families = (Kind.KEPT, Kind.WEIGHT)
+    several = {t.name: t for t in program.edge_tensors if t.kind in families}
+    order = dict.fromkeys(other for name in several for other in together.get(name, (name,)))
+    others = [tensor for tensor in program.edge_tensors if tensor.kind not in families]
+    return (*others, *(several[name] for name in order if name in several))
 
 
 def _first_turns(
