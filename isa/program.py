@@ -295,12 +295,18 @@ class Region:
 
 
 class Kind(Enum):
-    """What an edge tensor is for the host."""
+    """What an edge tensor is for the host. CODE: that of a section (``wsc.isa.sections``)."""
 
     INPUT = "input"
     OUTPUT = "output"
     WEIGHT = "weight"
     KEPT = "kept"  # nothing: what leaves the fabric in a run comes back in it
+    CODE = "code"
+
+    @property
+    def stored(self) -> bool:
+        """Whether it is at the edge before a run begins: the host neither gives nor takes it."""
+        return self in (Kind.WEIGHT, Kind.CODE)
 
 
 @dataclass(frozen=True, slots=True)

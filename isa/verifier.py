@@ -12,6 +12,7 @@ from wsc.isa.verify import (
     layout,
     queues,
     routes,
+    sections,
     shape,
     streams,
     tiles,
@@ -38,6 +39,7 @@ DECLARED = (
     windows.registers,  # each register has a value
     windows.loops,  # hardware loops nest as deep as the hardware
     windows.call_tree,  # calls end, and their windows fit
+    sections.sections,  # code that comes has room, and is known to the edge
     layout.memory,  # data and code fit into SRAM together
 )
 

@@ -170,7 +170,7 @@ edge_tensor = st.one_of(
     st.builds(
         EdgeTensor,
         some_text,
-        st.sampled_from([Kind.INPUT, Kind.OUTPUT]),
+        st.sampled_from([Kind.INPUT, Kind.OUTPUT, Kind.CODE]),
         dtypes,
         shapes,
         text,

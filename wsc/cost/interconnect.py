@@ -107,7 +107,7 @@ def _moved(program: Program) -> tuple[int, int, int]:
             continue
         if transfer.direction is Direction.DRAIN:
             reduced += moved
-        elif kinds[transfer.tensor] is Kind.WEIGHT and transfer.lookup is None:
+        elif kinds[transfer.tensor].stored and transfer.lookup is None:
             shared += moved
         elif kinds[transfer.tensor] is Kind.WEIGHT:
             own += moved
