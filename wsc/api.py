@@ -23,8 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from wsc.errors import CompileError, OtherMachine, shortened
-from wsc.holds import HOLDS
-from wsc.ir.forms import Noted, UnknownForm, Weighed, Wish, read_wish, without_form
+from wsc.ir.forms import HOLDS, Noted, UnknownForm, Weighed, Wish, read_wish, without_form
 from wsc.ir.graph import Constant, Member, Type
 from wsc.isa.asked import asked
 from wsc.isa.fabric import DEFAULT, Fabric, FabricError, description_files, find_fabric, stated_size
@@ -797,7 +796,7 @@ def _smallest(
     in sections.
     """
     from wsc.cost import multiply_accumulates
-    from wsc.holds import AUTO, RESIDENT
+    from wsc.ir.forms import AUTO, RESIDENT
     from wsc.pipeline import run_passes
 
     work = multiply_accumulates(graph)

@@ -12,9 +12,8 @@ import numpy as np
 
 from wsc.cost.model import multiply_accumulates
 from wsc.errors import CompileError, DoesNotFit, shortened
-from wsc.holds import AUTO, RESIDENT, SECTIONS
 from wsc.ir.cut import Cut, NotAlike
-from wsc.ir.forms import Noted, Wish
+from wsc.ir.forms import AUTO, RESIDENT, SECTIONS, Noted, Wish
 from wsc.ir.graph import Constant, Contract, Graph, Move
 from wsc.ir.tasks import Placed
 from wsc.isa.code_size import code_bytes

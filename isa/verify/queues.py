@@ -151,6 +151,8 @@ class _Walk:
     def _value(self, node: ex.Expr, registers: Values) -> int | None:
         if isinstance(node, ex.Int):
             return node.value
+        if isinstance(node, ex.Name):
+            return registers[node.name] if node.name in registers else self.static[node.name]
         known = ChainMap[str, Any](registers, self.static)
         if any(known[name] is None for name in ex.names(node)):
             return None

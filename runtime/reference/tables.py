@@ -69,7 +69,7 @@ def make_machine(
 
 def _code(image: Image) -> Tables:
     """The code and its operations."""
-    wanted = wanted_operations(image.code.rows)
+    wanted = wanted_operations(image.code)
     return {
         **code(image),
         "literals": literals(image.code.reals),

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 import wsc
 from wsc.errors import CompileError, DoesNotFit
 from wsc.ir.graph import Arg, Ref, Step
+from wsc.ir.layout import Buffer, Mesh, View, dense_strides, whole
 from wsc.ir.tasks import MapTask, MoveTask, Placed, Store, Task, scratch, views
 from wsc.isa.code_size import code_bytes
 from wsc.isa.fabric import find_fabric
@@ -21,7 +22,6 @@ from wsc.isa.program import Extent
 from wsc.isa.types import DType
 from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
-from wsc.layout import Buffer, Mesh, View, dense_strides, whole
 from wsc.passes.fit import LONG_CODE
 from wsc.passes.memory import Allocate, check_room_for_code
 

@@ -169,7 +169,7 @@ def command(
     start = time.perf_counter()
     require_training(train)
     require_headings(COLUMNS, sort, columns)
-    asked = training.runs(sizes.batch)
+    asked = training.runs(sizes.batch) if train else None
     if isinstance(asked, int):
         _require_shares(wafers, asked)
     # A training step has a batch, too, whatever it is compiled from.

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from wsc.cli.common import Refusal, gathered
-from wsc.holds import AUTO, CODES, HOLDS
+from wsc.ir.forms import AUTO, CODES, HOLDS
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

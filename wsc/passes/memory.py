@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from wsc.ir.graph import Arg
+from wsc.ir.layout import Buffer
 from wsc.ir.tasks import MapTask, Placed, read
 from wsc.isa.code_size import code_bytes
 from wsc.isa.fabric import Fabric
@@ -14,7 +15,6 @@ from wsc.isa.program import Program
 from wsc.isa.sections import room_bytes
 from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
-from wsc.layout import Buffer
 from wsc.passes.fit import VALUES, Held, kinds_of, no_room_for_code, values_too_large
 from wsc.passes.lives import Life, Room, buffers_of, folded
 from wsc.passes.stage import Pass

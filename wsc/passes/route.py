@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import networkx as nx
 
 from wsc.errors import CompileError
-from wsc.flows import REGION, STRANDS, Strand
+from wsc.flows import STRANDS, Strand
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import (
     Op,
@@ -122,12 +122,9 @@ def route(names: list[str], fabric: Fabric) -> Routing:
 
 def routes_of(names: list[str], color_of: Mapping[str, str] | None = None) -> tuple[Route, ...]:
     """The routes of flows, each in its color (by default one of its own name)."""
-    routes = (
-        Route(color_of[name] if color_of else name, REGION, path.guard, path.positions)
-        for name in names
-        for path in STRANDS[name].paths
-    )
-    return tuple(dict.fromkeys(routes))
+    colors = color_of or {}
+    found = [STRANDS[name].routes(colors.get(name, name)) for name in names]
+    return tuple(dict.fromkeys(route for routes in found for route in routes))
 
 
 def _color(strands: list[Strand]) -> dict[Strand, int]:

@@ -16,7 +16,7 @@ from typing import ClassVar
 from wsc.cost.model import CostModel
 from wsc.errors import CompileError
 from wsc.flows import REGION, WEIGHTS
-from wsc.holds import AUTO, CODES, RESIDENT
+from wsc.ir.forms import AUTO, CODES, RESIDENT
 from wsc.isa.code_size import block_bytes, code_bytes
 from wsc.isa.expr import Int, Name
 from wsc.isa.fabric import Fabric

@@ -15,6 +15,7 @@ import numpy as np
 
 from wsc.cost.edge import Traffic, Traffics, edge_bytes, static_environment, traffic
 from wsc.errors import CompileError
+from wsc.ir.naming import is_named_for
 from wsc.isa.code_size import code_bytes, tile_bytes
 from wsc.isa.expr import Expr, evaluate, names
 from wsc.isa.fabric import Fabric
@@ -38,7 +39,6 @@ from wsc.isa.shown import Shown, few, named, suggestion
 from wsc.isa.statements import calls, colors_of, reachable
 from wsc.isa.turns import Tables, each_transfer, expand, in_turn, plain_transfers
 from wsc.isa.types import Side
-from wsc.naming import is_named_for
 
 MOST_TURNS = 1 << 12  # of a loop, whose nodes are told apart
 
