@@ -104,7 +104,9 @@ def of_bound(bound: Bound, cycles: int) -> str:
 def say_beside(rows: Iterable[tuple[Bound, int]]) -> None:
     """Below a table of bounds and cycles: what the word in it means, if it is there."""
     if any(bound.beside(cycles) for bound, cycles in rows):
-        console().print(f"{BESIDE}: it adds fewer cycles than its bound, most of it runs while others do")
+        console().print(
+            f"{BESIDE}: it adds fewer cycles than its bound, most of it runs while others do"
+        )
 
 
 def fabric_name(program: Program) -> str:

@@ -64,12 +64,14 @@ class Token:
     """What an instruction gives to a semaphore in some tiles, when it is done.
 
     here: tiles in which it is there, and not taken yet; time: since when.
-    promised: tiles in which it will come, at a time that is not known yet.
+    promised: tiles in which it will come, at a time that is not known yet; comes: whether there are
+    any.
     """
 
     here: np.ndarray
     time: np.ndarray
     promised: np.ndarray
+    comes: bool = False
 
     @staticmethod
     def given(lanes: Lanes, time: np.ndarray) -> Token:
@@ -79,7 +81,8 @@ class Token:
     @staticmethod
     def promise(lanes: Lanes) -> Token:
         """One that will come."""
-        return Token(np.zeros_like(lanes.mask), np.zeros(lanes.mask.shape), lanes.mask.copy())
+        none, never = np.zeros_like(lanes.mask), np.zeros(lanes.mask.shape)
+        return Token(none, never, lanes.mask.copy(), comes=True)
 
     def keep(self, time: np.ndarray, where: np.ndarray) -> None:
         """What was promised comes, in some tiles."""
@@ -87,6 +90,11 @@ class Token:
         np.copyto(self.time, time, where=where)
         self.here |= where
         self.promised &= ~where
+        self.comes = bool(self.promised.any())
+
+    def is_promised(self, where: np.ndarray) -> bool:
+        """Whether it will come in one of these tiles."""
+        return self.comes and bool((self.promised & where).any())
 
     def take(self, where: np.ndarray) -> None:
         """It is taken, in some tiles."""
@@ -531,11 +539,11 @@ class Threads:
     def _take(self, semaphore: int, count: int, lanes: Lanes) -> Steps:
         mask = lanes.mask
         while True:
-            if any((token.promised & mask).any() for token in self.tokens.get(semaphore, [])):
+            if any(token.is_promised(mask) for token in self.tokens.get(semaphore, [])):
                 self._settle()
-            held = [t for t in self.tokens.get(semaphore, []) if t.here.any() or t.promised.any()]
+            held = [t for t in self.tokens.get(semaphore, []) if t.comes or t.here.any()]
             self.tokens[semaphore] = held
-            promised = any((token.promised & mask).any() for token in held)
+            promised = any(token.is_promised(mask) for token in held)
             here = np.array([token.here for token in held]).reshape(len(held), *mask.shape)
             enough = bool(((here.sum(axis=0) >= count) | ~mask).all())
             if enough and (self.forced or not promised):
