@@ -16,9 +16,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wsc.isa import expr as ex
-from wsc.isa.code_size import reachable
 from wsc.isa.program import Call, If, Loop, Op, Procedure, Queue, Region, Scalar, Statement
-from wsc.isa.statements import Use, assigned, expressions, instructions, statements
+from wsc.isa.statements import (
+    Use,
+    assigned,
+    expressions,
+    instructions,
+    reachable,
+    statements,
+)
 from wsc.isa.table import BY_NAME, Form
 from wsc.isa.types import Side
 from wsc.isa.values import VALUES, Class, wrap

@@ -148,12 +148,14 @@ def of_all(sent: list[Sent], sampled: Sample, across: Axis, down: Axis, x: Axis,
 
 def _spans(sampled: Sample, x: Axis, y: Axis) -> tuple[np.ndarray, np.ndarray]:
     """[rows, columns] of sampled tiles: when each begins to send, and how long it does."""
-    first = np.full((len(y.places), len(x.places)), np.inf)
-    last = np.full(first.shape, -np.inf)
+    sends = np.zeros((len(y.places), len(x.places)), bool)
     at = y.nearest(sampled.y), x.nearest(sampled.x)
+    sends[at] = True
+    # No tile begins after the last message, or ends before the first.
+    first = np.full(sends.shape, sampled.first.max())
+    last = np.full(sends.shape, sampled.last.min())
     np.minimum.at(first, at, sampled.first)
     np.maximum.at(last, at, sampled.last)
-    sends = np.isfinite(first)
-    begin = np.where(sends, first, first.min())
-    span = np.where(sends, last, 0.0) - np.where(sends, first, 0.0)
+    begin = np.where(sends, first, sampled.first.min())
+    span = np.where(sends, last - first, 0.0)
     return begin, np.where(sends, span, span[sends].mean())

@@ -227,7 +227,12 @@ class Scatter:
     zeros: int | None = None
 
 
-Primitive = Map | Reduce | Contract | Move | Concat | Gather | Scatter
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """The same value. What it is of leaves at the edge, and comes back where its result is read."""
+
+
+Primitive = Map | Reduce | Contract | Move | Concat | Gather | Scatter | Keep
 
 
 # --- graph ------------------------------------------------------------------------
