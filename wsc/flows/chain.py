@@ -15,6 +15,10 @@ from wsc.flows.work import Work
 from wsc.isa.expr import Expr, H, Int, Name, W, X, Y
 from wsc.isa.types import Side
 
+FIRST_OWNERS = 24  # columns that are all followed at the begin of a row
+LONG = 256  # columns of a row on which those are a small part of all
+LARGEST_PART = 0.75  # of a ramp's cycles that other words have beside those of a chain
+
 
 @dataclass(frozen=True)
 class Towards(Flow):
@@ -59,6 +63,16 @@ class Chain(Towards):
     def laid(self) -> tuple[Strand, ...]:
         """Those of the tiles with even and with odd coordinates."""
         return self._strand("even", 0), self._strand("odd", 1)
+
+    def alone(self, axis: str, size: int) -> tuple[int, ...]:
+        """The first columns: blocks end there in turn before both ways have found their distance.
+
+        In each turn the blocks of both ways come up the ramp of one tile, and the one that comes
+        second falls back, until each has a ramp for itself. On a long axis that is a small part.
+        """
+        if axis != "x" or not self.along_row or size > LONG:
+            return ()
+        return tuple(range(1, min(FIRST_OWNERS, size)))
 
     @property
     def _ends(self) -> tuple[Expr, Expr, Expr]:
@@ -131,13 +145,17 @@ class ChainStream(Stream):
     """Streams from neighbour to neighbour in one direction.
 
     hop: what a core adds to the time of a wavelet. slack: wavelets that lie between two cores when
-    the second does not take them. gaps: tiles from each place of the chain to the next one. sent:
-    where a tile has sent what the next one has not received yet. first, last: cycles in which the
-    first and the last wavelet of what was sent last have left. come: the words that each tile
-    received last; since, until: the cycles in which these came up its ramp. before: the sampled
-    place that sends to each one, which is nearer to the begin; -1 where there is none. swept:
-    whether nothing was posted since the chain was gone along. Who finds its partners does not
-    depend on times, so that going along it again finds none.
+    the second does not take them; queue: those of them that lie in its queue. gaps: tiles from each
+    place of the chain to the next one. sent: where a tile has sent what the next one has not
+    received yet. first, last: cycles in which the first and the last wavelet of what was sent last
+    have left. come: the words that each tile received last; since, until: the cycles in which these
+    came up its ramp; idle: those of them in which no chain used it. before: the sampled place that
+    sends to each one, which is nearer to the begin; -1 where there is none. swept: whether nothing
+    was posted since the chain was gone along. Who finds its partners does not depend on times, so
+    that going along it again finds none.
+    recent: instructions whose times are known, but may become later (``joined``). Of the last one
+    of each tile: ended, the cycle in which it is over; apart, cycles between its last words; sends,
+    whether it passes them on; holds, whether that of the tile before has to wait for it.
     """
 
     far: ClassVar[bool] = False  # whether senders may lie between two sampled tiles
@@ -148,10 +166,14 @@ class ChainStream(Stream):
         self.gaps = gaps
         self.delay = gaps * float(hop)
         self.before = np.arange(len(gaps)) - 1
+        self.queue = site.depth(flow.strands[0], False)
         self.first, self.last = np.zeros(site.shape), np.zeros(site.shape)
         self.sent = np.zeros(site.shape, bool)
         self.come, self.since, self.until = (np.zeros(site.shape) for _ in range(3))
+        self.idle, self.ended, self.apart = (np.zeros(site.shape) for _ in range(3))
+        self.holds, self.sends = np.zeros(site.shape, bool), np.zeros(site.shape, bool)
         self.posted: list[Posted] = []
+        self.recent: list[Work] = []
         self.swept = False
 
     def _view(self, array: np.ndarray) -> np.ndarray:
@@ -207,11 +229,15 @@ class ChainStream(Stream):
             return False
         self.swept = True
         asked = self._asked()
-        found, done = self._sweep(asked, self._others(asked))
+        found, done, holds = self._sweep(asked, self._others(asked))
         if not found.any():
             return False
+        np.copyto(self.ended, done, where=found)
+        np.copyto(self.holds, holds, where=found)
+        np.copyto(self.sends, asked.sends, where=found)
         for item in self.posted:
             item.work.end(done, item.work.waiting & found)
+        self.recent += [item.work for item in self.posted if item.work.known]
         self.posted = [item for item in self.posted if not item.work.known]
         return True
 
@@ -250,7 +276,10 @@ class ChainStream(Stream):
 
     def coming(self) -> Coming:
         """The words that each tile has received last, or will with what has been posted."""
-        kept = self.first, self.last, self.sent, self.come, self.since, self.until
+        kept = (
+            *(self.first, self.last, self.sent),
+            *(self.come, self.since, self.until, self.idle, self.apart),
+        )
         before = [array.copy() for array in kept]
         if self.posted and not self.swept:
             self._sweep(self._asked(), [])
@@ -259,16 +288,25 @@ class ChainStream(Stream):
             np.copyto(array, old)
         return found
 
-    def _sweep(self, asked: Asked, others: list[Coming]) -> tuple[np.ndarray, np.ndarray]:
-        """Go along the chain once; where times are found now, and when instructions end there.
+    def _sweep(
+        self, asked: Asked, others: list[Coming]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Go along the chain once.
 
         others: words that share the ramps.
+
+        Returns:
+            Where times are found now, when instructions end there, and where those of the tile
+            before wait for them.
         """
         todo, receives, sends = map(self._view, (asked.todo, asked.receives, asked.sends))
         start, count, pace = map(self._view, (asked.start, asked.count, asked.pace))
-        shared = [(self._view(words.since), self._view(words.count)) for words in others]
+        shared = [
+            (self._view(words.since), self._view(words.until), self._view(words.count))
+            for words in others
+        ]
         sent, first, last = map(self._view, (self.sent, self.first, self.last))
-        found = np.zeros(self.first.shape, bool)
+        found, holds = np.zeros(self.first.shape, bool), np.zeros(self.first.shape, bool)
         ended = np.zeros(self.first.shape)
         marks, done = self._view(found), self._view(ended)
         took = np.zeros(todo.shape, bool)
@@ -276,6 +314,7 @@ class ChainStream(Stream):
         more = np.maximum(count - 1, 0) * pace
         begin, final = start.copy(), start + more
         later = np.zeros(start.shape)  # by how much others on the ramp hold up the last word
+        apart = pace.copy()  # cycles between the last words that come
         # From tile to tile: who has its words, and when they pass.
         for place in np.flatnonzero(todo.any(axis=1)).tolist():
             ready, previous = free[place], self.before[place]
@@ -287,13 +326,15 @@ class ChainStream(Stream):
                 np.maximum(begin[place], first[previous] + came, out=begin[place], where=here)
                 np.add(begin[place], more[place], out=final[place])
                 np.maximum(final[place], last[previous] + came, out=final[place], where=here)
-                for since, words in shared:
+                for since, until, words in shared:
                     # While both come, each has every other cycle.
                     ahead = (since[place] - begin[place]) / pace[place].clip(1.0)
                     mine = count[place] - np.maximum(ahead, 0.0)
                     both = np.minimum(mine, words[place] - np.maximum(-ahead, 0.0)).clip(0.0)
                     both *= np.maximum(2.0 - pace[place], 0.0)
                     np.add(later[place], both, out=later[place], where=here)
+                    first_over = here & (both > 0) & (final[place] < until[place])
+                    np.maximum(apart[place], 2.0, out=apart[place], where=first_over)
                 final[place] += later[place]
                 sent[previous] &= ~here
             elif self.far:
@@ -310,6 +351,7 @@ class ChainStream(Stream):
         np.copyto(come, count, where=took)
         np.copyto(since, begin, where=took)
         np.copyto(until, final + 1, where=took)
+        np.copyto(self._view(self.idle), final + 1 - begin - count - later, where=took)
         np.copyto(done, final + pace, where=marks)
         # The sender waits for its neighbour, which need not be the next sampled tile: the
         # tiles between the two hold as many wavelets, each, as fit in between two cores.
@@ -323,10 +365,74 @@ class ChainStream(Stream):
         # from the end of the chain to its begin.
         alone = final - later + pace
         for place in np.flatnonzero(late.any(axis=1))[::-1].tolist():
-            behind, mine = done[self.before[place]], done[place]
-            until = np.where(mine > alone[place], mine - room[place] * pace[place], held[place])
-            np.maximum(behind, np.maximum(held[place], until), out=behind, where=late[place])
-        return found, ended
+            previous = self.before[place]
+            behind, mine, waits = done[previous], done[place], late[place]
+            behind_it = self._behind(place, apart[place], sends[place])
+            until = np.where(mine > alone[place], mine - behind_it, held[place])
+            np.maximum(behind, np.maximum(held[place], until), out=behind, where=waits)
+            np.maximum(apart[previous], apart[place], out=apart[previous], where=waits)
+        np.copyto(self._view(holds), late)
+        np.copyto(self._view(self.apart), apart, where=marks)
+        return found, ended, holds
+
+    def joined(self, walk: Walker, work: Work) -> None:
+        """Words of another stream come up the ramps in turn with the last ones of this one.
+
+        Where a ramp has no cycles to spare, each of them makes these later by one.
+        """
+        self.recent = [item for item in self.recent if (item.done > work.start).any()]
+        here = work.lanes.mask & (work.count > 0) & (self.until > work.start)
+        if not self.recent or not here.any():
+            return
+        # The part of the ramp's cycles that they take, and how many of them come in between.
+        part = np.minimum(work.count / np.maximum(work.done - work.start, 1.0), LARGEST_PART)
+        begin = np.maximum(work.start, self.since)
+        left = self.until - begin
+        others = np.minimum(left * part / (1.0 - part), work.count - (begin - work.start) * part)
+        spare = self.idle * left / np.maximum(self.until - self.since, 1.0)
+        self._make_later(walk, np.where(here, np.maximum(others - spare, 0.0), 0.0))
+
+    def _behind(self, place: int, apart: np.ndarray, sends: np.ndarray) -> np.ndarray:
+        """Cycles between the ends of one that is held up by its neighbour, and of this.
+
+        They are those of the words that lie in between; that there is room is known a ramp's way
+        later. No words lie in the queue of the last tile, which is held up by its ramp.
+
+        apart: cycles between the last words here. sends: whether it is not the last one.
+        """
+        ways = self.site.model.ramp
+        full = self.slack * apart - np.where(apart > 1, ways, 0.0)
+        last = np.where(sends | (apart <= 1), full, (self.slack - self.queue) * apart)
+        return full * (self.gaps[place] - 1) + last
+
+    def _make_later(self, walk: Walker, cycles: np.ndarray) -> None:
+        """The last words that tiles received came so much later, and what waits for them is."""
+        before = self.ended.copy()
+        more, apart, holds = map(self._view, (cycles, self.apart, self.holds))
+        sends = self._view(self.sends)
+        last, until, ended = map(self._view, (self.last, self.until, self.ended))
+        # A word that is late is so for the tiles behind, too, unless it would have waited there.
+        for place in range(len(self.gaps)):
+            previous = self.before[place]
+            if previous >= 0:
+                waited = until[place] - 1 - last[previous] - self.delay[place]
+                late = np.where(holds[place], more[previous] - waited, 0.0)
+                np.maximum(more[place], late, out=more[place])
+        until += more
+        last += more
+        np.maximum(ended, until - 1 + apart, out=ended, where=more > 0)
+        # Who sends it waits for it, but for the words that lie in between.
+        for place in range(len(self.gaps) - 1, -1, -1):
+            previous = self.before[place]
+            if previous >= 0:
+                waits = holds[place] & (more[place] > 0)
+                until_here = ended[place] - self._behind(place, apart[place], sends[place])
+                np.maximum(ended[previous], until_here, out=ended[previous], where=waits)
+        later = self.ended - before
+        for item in self.recent:
+            last_one = item.lanes.mask & (item.done == before) & (later > 0)
+            if last_one.any():
+                walk.make_later(item, np.where(last_one, later, 0.0))
 
     def slowed(self, work: Work) -> np.ndarray:
         """While words come up a ramp, every other wavelet is one of them.
@@ -346,7 +452,7 @@ class ChainStream(Stream):
 
     def advance(self, cycles: np.ndarray) -> None:
         """Set the clocks on."""
-        for times in (self.first, self.last, self.since, self.until):
+        for times in (self.first, self.last, self.since, self.until, self.ended):
             times += cycles
 
     def state(self, base: float, used: bool) -> State:
@@ -378,7 +484,7 @@ class ChainStream(Stream):
     ) -> None:
         """The same words are on their way."""
         del walk, used
-        self.swept = False
+        self.swept, self.recent = False, []
         self.sent, self.come = next(counts).copy(), next(counts).copy()
         self.first, self.last = next(times) + base, next(times) + base
         self.since, self.until = next(times) + base, next(times) + base

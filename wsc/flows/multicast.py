@@ -84,6 +84,8 @@ class MulticastStream(Stream):
         late = sum(stream.slowed(work) for stream in self.site.streams.values())
         work.pace = work.pace + late / np.maximum(work.count, 1.0)
         self._take(work)
+        for stream in self.site.streams.values():
+            stream.joined(walk, work)
         return
         yield
 

@@ -35,6 +35,11 @@ class Work:
         return self.start + self.count * self.pace
 
     @property
+    def last(self) -> float:
+        """When it is over in all its tiles, of those where that is known."""
+        return float(self.done.max(initial=0.0, where=self.lanes.mask & self.over))
+
+    @property
     def waiting(self) -> np.ndarray:
         """Its tiles in which the end is not known yet."""
         return self.lanes.mask & ~self.over
