@@ -142,6 +142,16 @@ def test_weights_come_up_the_ramp_of_chains(fabric: str, shape: tuple[int, int, 
     assert abs(prediction.cycles - run.cycles) <= 0.03 * run.cycles
 
 
+@pytest.mark.parametrize("bytes_per_cycle", [22, 11])
+def test_weights_that_are_fed_ahead_take_bandwidth_from_blocks(bytes_per_cycle: int) -> None:
+    """Tiles that have their block let weights in, while others still wait for theirs."""
+    model, feeds = single("MatMul", [(32, 96)], {"x1": floats(96, 96)})()
+    fabric = replace(find_fabric("32x32"), io_bytes_per_cycle=bytes_per_cycle)
+    program = build(model, fabric, DType.F16)
+    prediction, run = predict(program.assembly, program.fabric), program.run(feeds, engine="time")
+    assert prediction.cycles == pytest.approx(run.cycles, rel=0.05)
+
+
 def test_what_no_formula_covers_is_said() -> None:
     with pytest.raises(Unpredictable, match="color 'back' is no flow"):
         predict(parse(TWICE), find_fabric("4x2"))
