@@ -38,6 +38,7 @@ Frame = dict[str, Any]
 Pass = tuple[int, ...]  # of a statement of main: numbers of the loops around it, turns, its own
 Code = Callable[[Frame], Any]
 Steps = Generator[None]
+MOST_RECENT = 32  # instructions of units that are remembered before the old ones are forgotten
 MOST_TOKENS = 8  # on one semaphore at a time; counts of words go to the network's semaphores
 
 
@@ -182,6 +183,7 @@ class Threads:
         self._known, self._moves = Patterns(), Moves()
         self.sources = Sources(Senders(self.procedures, self.env))
         self.works: list[tuple[Work, int, Token | None]] = []
+        self.recent: list[tuple[Work, int, Token | None]] = []  # on units; some are known by now
         self.progress, self.forced = 0, False
         self.tally = Tally()
         self.spans: dict[Pass, Span] = {}
@@ -275,9 +277,9 @@ class Threads:
         for tokens in self.tokens.values():
             for token in tokens:
                 token.time += cycles
-        for work, _, _ in self.works:
+        for work, _, _ in self.recent:
             work.start = work.start + cycles
-            work.done += cycles
+            work.put_off(cycles)
         self.streams.advance(cycles, words)
 
     # --- blocks from the edge ----------------------------------------------------
@@ -442,6 +444,7 @@ class Threads:
                 token = Token.promise(lanes)
                 self.tokens.setdefault(mark.semaphore, []).append(token)
             self.works.append((work, mark.unit, token))
+            self._note((work, mark.unit, token))
         yield from self.streams.run(self, work, made.receives, made.sends)
         self.progress += 1
         if mark is None:
@@ -505,6 +508,25 @@ class Threads:
             if not work.known:
                 rest.append((work, unit, token))
         self.works = rest
+
+    def _note(self, given: tuple[Work, int, Token | None]) -> None:
+        """Remember what a unit was given, until it is over for all tiles."""
+        if len(self.recent) >= MOST_RECENT:
+            now = float(self.time.min())
+            kept = [item for item in self.recent if not item[0].known or item[0].last > now]
+            self.recent = kept
+        self.recent.append(given)
+
+    def make_later(self, work: Work, cycles: np.ndarray) -> None:
+        """An instruction on a unit, whose end was known, ends so many cycles later."""
+        for mine, unit, token in self.recent:
+            if mine is work:
+                # The unit may have been given something else since, and the token been taken.
+                free = ~self.busy[unit] & (self.unit[unit] == work.done)
+                self.unit[unit] += np.where(free, cycles, 0.0)
+                if token is not None:
+                    token.time += np.where(token.here, cycles, 0.0)
+        work.put_off(cycles)
 
     def _free(self, unit: int, lanes: Lanes) -> Steps:
         """Main threads wait until a unit has done what it was given before."""
