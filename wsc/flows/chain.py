@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
+from wsc.cost.compiled import by_numba
 from wsc.cost.tiles import Axis, Lanes
 from wsc.flows.flow import ROOT_Y, Flow, Path, Strand, at, both, when
 from wsc.flows.stream import Site, State, Steps, Stream, Walker
@@ -18,6 +19,7 @@ from wsc.isa.types import Side
 FIRST_OWNERS = 24  # columns that are all followed at the begin of a row
 LONG = 256  # columns of a row on which those are a small part of all
 LARGEST_PART = 0.75  # of a ramp's cycles that other words have beside those of a chain
+MOST_INTERPRETED = 300  # sampled tiles whose chains are followed without Numba
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,22 @@ class Coming:
     until: np.ndarray
 
 
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What was found of instructions on a chain, by tiles.
+
+    found: where it was. holds: where that of the tile before has to wait. ended: the cycle in which
+    it is over. apart: cycles between its last words. behind: by how much the one before is over
+    sooner, where that waits.
+    """
+
+    found: np.ndarray
+    holds: np.ndarray
+    ended: np.ndarray
+    apart: np.ndarray
+    behind: np.ndarray
+
+
 class ChainStream(Stream):
     """Streams from neighbour to neighbour in one direction.
 
@@ -154,8 +172,7 @@ class ChainStream(Stream):
     was posted since the chain was gone along. Who finds its partners does not depend on times, so
     that going along it again finds none.
     recent: instructions whose times are known, but may become later (``joined``). Of the last one
-    of each tile: ended, the cycle in which it is over; apart, cycles between its last words; sends,
-    whether it passes them on; holds, whether that of the tile before has to wait for it.
+    of each tile ended, holds, apart and behind: as in ``Swept``.
     """
 
     far: ClassVar[bool] = False  # whether senders may lie between two sampled tiles
@@ -170,8 +187,9 @@ class ChainStream(Stream):
         self.first, self.last = np.zeros(site.shape), np.zeros(site.shape)
         self.sent = np.zeros(site.shape, bool)
         self.come, self.since, self.until = (np.zeros(site.shape) for _ in range(3))
-        self.idle, self.ended, self.apart = (np.zeros(site.shape) for _ in range(3))
-        self.holds, self.sends = np.zeros(site.shape, bool), np.zeros(site.shape, bool)
+        self.idle, self.ended = np.zeros(site.shape), np.zeros(site.shape)
+        self.apart, self.behind = np.zeros(site.shape), np.zeros(site.shape)
+        self.holds = np.zeros(site.shape, bool)
         self.posted: list[Posted] = []
         self.recent: list[Work] = []
         self.swept = False
@@ -229,14 +247,18 @@ class ChainStream(Stream):
             return False
         self.swept = True
         asked = self._asked()
-        found, done, holds = self._sweep(asked, self._others(asked))
-        if not found.any():
+        swept = self._sweep(asked, self._others(asked))
+        if not swept.found.any():
             return False
-        np.copyto(self.ended, done, where=found)
-        np.copyto(self.holds, holds, where=found)
-        np.copyto(self.sends, asked.sends, where=found)
+        for array, new in (
+            (self.ended, swept.ended),
+            (self.holds, swept.holds),
+            (self.apart, swept.apart),
+            (self.behind, swept.behind),
+        ):
+            np.copyto(array, new, where=swept.found)
         for item in self.posted:
-            item.work.end(done, item.work.waiting & found)
+            item.work.end(swept.ended, item.work.waiting & swept.found)
         self.recent += [item.work for item in self.posted if item.work.known]
         self.posted = [item for item in self.posted if not item.work.known]
         return True
@@ -276,104 +298,40 @@ class ChainStream(Stream):
 
     def coming(self) -> Coming:
         """The words that each tile has received last, or will with what has been posted."""
-        kept = (
-            *(self.first, self.last, self.sent),
-            *(self.come, self.since, self.until, self.idle, self.apart),
-        )
+        if not self.posted or self.swept:
+            return Coming(self.come, self.since, self.until)
+        kept = (self.first, self.last, self.sent, self.come, self.since, self.until, self.idle)
         before = [array.copy() for array in kept]
-        if self.posted and not self.swept:
-            self._sweep(self._asked(), [])
+        self._sweep(self._asked(), [])
         found = Coming(self.come.copy(), self.since.copy(), self.until.copy())
         for array, old in zip(kept, before, strict=True):
             np.copyto(array, old)
         return found
 
-    def _sweep(
-        self, asked: Asked, others: list[Coming]
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Go along the chain once.
-
-        others: words that share the ramps.
-
-        Returns:
-            Where times are found now, when instructions end there, and where those of the tile
-            before wait for them.
-        """
-        todo, receives, sends = map(self._view, (asked.todo, asked.receives, asked.sends))
-        start, count, pace = map(self._view, (asked.start, asked.count, asked.pace))
-        shared = [
-            (self._view(words.since), self._view(words.until), self._view(words.count))
-            for words in others
-        ]
-        sent, first, last = map(self._view, (self.sent, self.first, self.last))
-        found, holds = np.zeros(self.first.shape, bool), np.zeros(self.first.shape, bool)
-        ended = np.zeros(self.first.shape)
-        marks, done = self._view(found), self._view(ended)
-        took = np.zeros(todo.shape, bool)
-        waits, free = todo & receives, todo & ~receives
-        more = np.maximum(count - 1, 0) * pace
-        begin, final = start.copy(), start + more
-        later = np.zeros(start.shape)  # by how much others on the ramp hold up the last word
-        apart = pace.copy()  # cycles between the last words that come
-        # From tile to tile: who has its words, and when they pass.
-        for place in np.flatnonzero(todo.any(axis=1)).tolist():
-            ready, previous = free[place], self.before[place]
-            if previous >= 0:
-                here = took[place]
-                np.logical_and(waits[place], sent[previous], out=here)
-                ready = ready | here
-                came = self.delay[place]
-                np.maximum(begin[place], first[previous] + came, out=begin[place], where=here)
-                np.add(begin[place], more[place], out=final[place])
-                np.maximum(final[place], last[previous] + came, out=final[place], where=here)
-                for since, until, words in shared:
-                    # While both come, each has every other cycle.
-                    ahead = (since[place] - begin[place]) / pace[place].clip(1.0)
-                    mine = count[place] - np.maximum(ahead, 0.0)
-                    both = np.minimum(mine, words[place] - np.maximum(-ahead, 0.0)).clip(0.0)
-                    both *= np.maximum(2.0 - pace[place], 0.0)
-                    np.add(later[place], both, out=later[place], where=here)
-                    first_over = here & (both > 0) & (final[place] < until[place])
-                    np.maximum(apart[place], 2.0, out=apart[place], where=first_over)
-                final[place] += later[place]
-                sent[previous] &= ~here
-            elif self.far:
-                # Nobody before it is sampled: they begin when it does itself.
-                ready = todo[place]
-                begin[place] += np.where(receives[place], self.delay[place], 0.0)
-                np.add(begin[place], more[place], out=final[place])
-            onward = ready & sends[place]
-            np.copyto(first[place], begin[place], where=onward)
-            np.copyto(last[place], final[place], where=onward)
-            sent[place] |= onward
-            marks[place] = ready
-        come, since, until = map(self._view, (self.come, self.since, self.until))
-        np.copyto(come, count, where=took)
-        np.copyto(since, begin, where=took)
-        np.copyto(until, final + 1, where=took)
-        np.copyto(self._view(self.idle), final + 1 - begin - count - later, where=took)
-        np.copyto(done, final + pace, where=marks)
-        # The sender waits for its neighbour, which need not be the next sampled tile: the
-        # tiles between the two hold as many wavelets, each, as fit in between two cores.
-        late = took & marks[self.before] & (count > self.slack)
-        room = (self.slack * self.gaps)[:, None]
-        held = start + (count - room) * pace
-        near = first[self.before] + self.hop + (count - self.slack) * pace
-        near = np.where(count > room, np.maximum(held, near), near)
-        held = np.where(self.gaps[:, None] > 1, near, held)
-        # One that is held itself passes the last words on at its pace, so it holds those before it:
-        # from the end of the chain to its begin.
-        alone = final - later + pace
-        for place in np.flatnonzero(late.any(axis=1))[::-1].tolist():
-            previous = self.before[place]
-            behind, mine, waits = done[previous], done[place], late[place]
-            behind_it = self._behind(place, apart[place], sends[place])
-            until = np.where(mine > alone[place], mine - behind_it, held[place])
-            np.maximum(behind, np.maximum(held[place], until), out=behind, where=waits)
-            np.maximum(apart[previous], apart[place], out=apart[previous], where=waits)
-        np.copyto(self._view(holds), late)
-        np.copyto(self._view(self.apart), apart, where=marks)
-        return found, ended, holds
+    def _sweep(self, asked: Asked, others: list[Coming]) -> Swept:
+        """Go along the chain once. others: words that share the ramps."""
+        kept = self.sent, self.first, self.last, self.come, self.since, self.until, self.idle
+        given = asked.todo, asked.receives, asked.sends, asked.start, asked.count, asked.pace
+        shape, size = self._view(self.first).shape, self.first.size
+        shared = np.empty((3, len(others), size))
+        for number, words in enumerate(others):
+            for place, array in enumerate((words.since, words.until, words.count)):
+                shared[place, number] = self._view(array).ravel()
+        # Tiles in the order of the chain; those of one place are one behind the other.
+        flat = [self._view(array).flatten() for array in (*given, *kept)]
+        found = [np.zeros(size, bool), np.zeros(size, bool), *(np.zeros(size) for _ in range(3))]
+        tables: list[Any] = [*flat, *found]
+        run: Callable[..., None] = by_numba(_pass_on)
+        line: list[Any] = [self.before, self.delay, self.gaps.astype(float), *shared]
+        if size <= MOST_INTERPRETED:  # Python's lists are faster there
+            run = _pass_on
+            line, tables = ([array.tolist() for array in part] for part in (line, tables))
+        numbers = self.hop, self.slack, self.queue, self.site.model.ramp
+        run(shape[1], self.far, *map(float, numbers), *line, *tables)
+        swept = [np.empty_like(self.first, array.dtype) for array in found]
+        for array, values in zip((*kept, *swept), tables[len(given) :], strict=True):
+            self._view(array)[...] = np.asarray(values).reshape(shape)
+        return Swept(*swept)
 
     def joined(self, walk: Walker, work: Work) -> None:
         """Words of another stream come up the ramps in turn with the last ones of this one.
@@ -392,24 +350,11 @@ class ChainStream(Stream):
         spare = self.idle * left / np.maximum(self.until - self.since, 1.0)
         self._make_later(walk, np.where(here, np.maximum(others - spare, 0.0), 0.0))
 
-    def _behind(self, place: int, apart: np.ndarray, sends: np.ndarray) -> np.ndarray:
-        """Cycles between the ends of one that is held up by its neighbour, and of this.
-
-        They are those of the words that lie in between; that there is room is known a ramp's way
-        later. No words lie in the queue of the last tile, which is held up by its ramp.
-
-        apart: cycles between the last words here. sends: whether it is not the last one.
-        """
-        ways = self.site.model.ramp
-        full = self.slack * apart - np.where(apart > 1, ways, 0.0)
-        last = np.where(sends | (apart <= 1), full, (self.slack - self.queue) * apart)
-        return full * (self.gaps[place] - 1) + last
-
     def _make_later(self, walk: Walker, cycles: np.ndarray) -> None:
         """The last words that tiles received came so much later, and what waits for them is."""
         before = self.ended.copy()
         more, apart, holds = map(self._view, (cycles, self.apart, self.holds))
-        sends = self._view(self.sends)
+        behind = self._view(self.behind)
         last, until, ended = map(self._view, (self.last, self.until, self.ended))
         # A word that is late is so for the tiles behind, too, unless it would have waited there.
         for place in range(len(self.gaps)):
@@ -426,20 +371,22 @@ class ChainStream(Stream):
             previous = self.before[place]
             if previous >= 0:
                 waits = holds[place] & (more[place] > 0)
-                until_here = ended[place] - self._behind(place, apart[place], sends[place])
-                np.maximum(ended[previous], until_here, out=ended[previous], where=waits)
+                held = ended[place] - behind[place]
+                np.maximum(ended[previous], held, out=ended[previous], where=waits)
         later = self.ended - before
         for item in self.recent:
             last_one = item.lanes.mask & (item.done == before) & (later > 0)
             if last_one.any():
                 walk.make_later(item, np.where(last_one, later, 0.0))
 
-    def slowed(self, work: Work) -> np.ndarray:
+    def slowed(self, work: Work) -> np.ndarray | float:
         """While words come up a ramp, every other wavelet is one of them.
 
         Where the instruction takes words less often, they find room between these.
         """
         self.resolve()
+        if not (self.until > work.start).any():
+            return 0.0  # all have come
         begin = np.maximum(self.since, work.start)
         part = (self.until - begin) / np.maximum(self.until - self.since, 1.0)
         words = self.come * np.clip(part, 0.0, 1.0)
@@ -488,3 +435,113 @@ class ChainStream(Stream):
         self.sent, self.come = next(counts).copy(), next(counts).copy()
         self.first, self.last = next(times) + base, next(times) + base
         self.since, self.until = next(times) + base, next(times) + base
+
+
+def _pass_on(
+    across: Any,
+    far: Any,
+    hop: Any,
+    slack: Any,
+    queue: Any,
+    ramp: Any,
+    before: Any,
+    delay: Any,
+    gaps: Any,
+    others_since: Any,
+    others_until: Any,
+    others_count: Any,
+    todo: Any,
+    receives: Any,
+    sends: Any,
+    start: Any,
+    count: Any,
+    pace: Any,
+    sent: Any,
+    first: Any,
+    last: Any,
+    come: Any,
+    since: Any,
+    until: Any,
+    idle: Any,
+    found: Any,
+    holds: Any,
+    ended: Any,
+    apart: Any,
+    behind: Any,
+) -> None:
+    """Go along ``across`` chains side by side: who has its words, and when they pass.
+
+    The tiles of one place of all chains are one behind the other. hop, slack, queue: as in
+    ``ChainStream``. ramp: cycles over both ramps. before, delay, gaps: by place, as there.
+    others_since, others_until, others_count: words of others on the ramp. todo ... pace: as in
+    ``Asked``. sent ... idle: as in ``ChainStream``, and changed. found ... behind: as in ``Swept``.
+    """
+    places = len(before)
+    took = [False] * (places * across)
+    final = [0.0] * (places * across)  # when the last word passes
+    later = [0.0] * (places * across)  # by how much others on the ramp hold that up
+    for place in range(places):
+        previous = before[place]
+        for lane in range(across):
+            at = place * across + lane
+            if not todo[at]:
+                continue
+            ready, begin, apart[at] = not receives[at], start[at], pace[at]
+            more = max(count[at] - 1.0, 0.0) * pace[at]
+            end = begin + more
+            if previous >= 0:
+                prior = previous * across + lane
+                if receives[at] and sent[prior]:
+                    ready = took[at] = True
+                    sent[prior] = False
+                    begin = max(begin, first[prior] + delay[place])
+                    end = max(begin + more, last[prior] + delay[place])
+                    for other in range(len(others_since)):
+                        # While both come, each has every other cycle.
+                        ahead = (others_since[other][at] - begin) / max(pace[at], 1.0)
+                        mine = count[at] - max(ahead, 0.0)
+                        both = max(min(mine, others_count[other][at] - max(-ahead, 0.0)), 0.0)
+                        both *= max(2.0 - pace[at], 0.0)
+                        later[at] += both
+                        if both > 0.0 and end < others_until[other][at]:
+                            apart[at] = max(apart[at], 2.0)  # it is over while the other goes on
+                    end += later[at]
+            elif far:
+                # Nobody before it is sampled: they begin when it does itself.
+                ready = True
+                if receives[at]:
+                    begin += delay[place]
+                end = begin + more
+            final[at] = end
+            if not ready:
+                continue
+            if sends[at]:
+                first[at], last[at], sent[at] = begin, end, True
+            if took[at]:
+                come[at], since[at], until[at] = count[at], begin, end + 1.0
+                idle[at] = until[at] - begin - count[at] - later[at]
+            found[at], ended[at] = True, end + pace[at]
+    # The sender waits for its neighbour, which need not be the next sampled tile: the
+    # tiles between the two hold as many wavelets, each, as fit in between two cores.
+    # One that is held itself passes the last words on at its pace, so it holds those before it:
+    # from the end of the chain to its begin.
+    for place in range(places - 1, -1, -1):
+        room = slack * gaps[place]
+        for lane in range(across):
+            at, prior = place * across + lane, before[place] * across + lane
+            if not took[at] or not found[prior] or count[at] <= slack:
+                continue
+            held = start[at] + (count[at] - room) * pace[at]
+            if gaps[place] > 1:
+                near = first[prior] + hop + (count[at] - slack) * pace[at]
+                held = max(held, near) if count[at] > room else near
+            # What lies in between is over later by as much; that there is room again is known a
+            # ramp's way later. No words lie in the queue of the last tile, whose ramp is slow.
+            full = slack * apart[at] - (ramp if apart[at] > 1.0 else 0.0)
+            last_one = not sends[at] and apart[at] > 1.0
+            nearest = (slack - queue) * apart[at] if last_one else full
+            holds[at], behind[at] = True, full * (gaps[place] - 1.0) + nearest
+            if ended[at] > final[at] - later[at] + pace[at]:
+                held = max(held, ended[at] - behind[at])
+            ended[prior] = max(ended[prior], held)
+            apart[prior] = max(apart[prior], apart[at])
