@@ -1,9 +1,10 @@
 """What both engines with a clock have in their state: fields, records and tables.
 
 A *slot* is a color with a route in a tile: a router's input buffer, and the core's queues of that
-color. A *FIFO* is one of these, in cells. A *unit* is the main thread of a tile or one of its
-stream units, ``tile * units + unit``. The records of the tables that come with the image are in
-``wsc.runtime.tables``, ``routes`` and ``schedule``.
+color. A *FIFO* is one of these, in cells. A *unit* is the main thread of a tile (0) or one of its
+stream units; its number among those of all tiles, ``tile * units + unit``, is a *thread*. The
+records of the tables that come with the image are in ``wsc.runtime.tables``, ``routes`` and
+``schedule``.
 """
 
 from __future__ import annotations
