@@ -34,6 +34,7 @@ from wsc.isa.derivatives import (
     to_larger,
     to_smaller,
 )
+from wsc.isa.limits import CODE_WORD
 from wsc.isa.rounding import FORMATS, rounding
 from wsc.isa.table import BY_NAME, TABLE, Form, Inner, Instr, Operand, operand_type
 from wsc.isa.types import DType
@@ -136,10 +137,15 @@ def _is_ordinary(a: Any, b: Any) -> Any:
     return 0 <= a < b
 
 
+def _is_code(a: Any, b: Any) -> Any:
+    return a == b + CODE_WORD
+
+
 _within(_not_zero, "division of {a} by zero", "i.div", "i.mod", "div", "mod", "rem", "divu", "remu")
 _within(_not_zero, "an integer needs more than 32 bits here; its low word is {a}", "fit")
 _within(_is_position, "index {a} is outside [-{b}, {b})", "i.index", "index")
 _within(_is_ordinary, "{a} is outside [0, {b})", "within")
+_within(_is_code, "the word {a} came where code of section {b} is taken", "section")
 
 
 # --- moves and conversions ----------------------------------------------------------
@@ -481,7 +487,7 @@ def _index(a: Any, b: Any) -> Any:
     return a + b if a < 0 else a
 
 
-@_whole("fit", "within")
+@_whole("fit", "within", "section")
 def _fit(a: Any, b: Any) -> Any:
     return a
 

@@ -12,6 +12,7 @@ from wsc.isa.verify import (
     layout,
     queues,
     routes,
+    sections,
     shape,
     streams,
     tiles,
@@ -38,6 +39,7 @@ DECLARED = (
     windows.registers,  # each register has a value
     windows.loops,  # hardware loops nest as deep as the hardware
     windows.call_tree,  # calls end, and their windows fit
+    sections.sections,  # code that comes has room, and is known to the edge
     layout.memory,  # data and code fit into SRAM together
 )
 
@@ -70,6 +72,7 @@ def verify(program: Program, fabric: Fabric, text: str | None = None) -> None:
     _stop(context.found)
     layout.mains(context)  # cores that are waited for have code
     coverage.outputs(context)  # each element of an output is drained once
+    coverage.order(context)  # and what is kept before it is fed
     _stop(context.found)
     streams.counts(context, network)  # nobody waits for a wavelet that never comes
     _stop(context.found)

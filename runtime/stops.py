@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -53,11 +54,14 @@ def grouped(program: Program, head: str, waits: Iterable[Wait]) -> str:
     return "\n".join(lines)
 
 
-def edge_waits(image: Image, queues: np.ndarray, feeds_want: str) -> Iterator[Wait]:
+def edge_waits(
+    image: Image, queues: np.ndarray, awaited: np.ndarray, feeds_want: str
+) -> Iterator[Wait]:
     """Transfers of the edge that are not done.
 
-    queues: the table of the edge's queues as an engine left it. feeds_want: what a feed waits for
-    that has its elements.
+    queues: the table of the edge's queues as an engine left it. awaited: elements of each edge
+    tensor that are still to be drained before it is fed. feeds_want: what a feed waits for that
+    has its elements.
     """
     cursors = by_name(queues, QUEUE)
     for cursor in cursors[cursors.record < cursors.end]:
@@ -65,8 +69,15 @@ def edge_waits(image: Image, queues: np.ndarray, feeds_want: str) -> Iterator[Wa
         shape = image.schedule.shape_of(int(cursor.record))
         transfer = image.transfers[int(shape.transfer)]
         direction = int(shape.direction)
+        missing = int(awaited[shape.tensor])
         if direction == FEED and shape.lookup >= 0:
             what = f"the feed of '{transfer.tensor}' waits for index values or {feeds_want}"
+        elif direction == FEED and missing:
+            whole = math.prod(image.program.edge_tensors[int(shape.tensor)].shape)
+            what = (
+                f"the feed of '{transfer.tensor}' waits until the {missing} of its {whole} "
+                "elements that are missing have been drained"
+            )
         elif direction == FEED:
             what = f"the feed of '{transfer.tensor}' waits for {feeds_want}"
         elif direction == DRAIN:

@@ -544,7 +544,9 @@ def _distinct(arrays: list[npt.NDArray[np.int64]]) -> tuple[npt.NDArray[np.int64
         marks = np.zeros(prod(sizes), bool)
         marks[keys] = True
         found = np.flatnonzero(marks)
-        places = (np.cumsum(marks) - 1)[keys]
+        row_of = np.empty(len(marks), np.int64)  # what is not marked is not asked for
+        row_of[found] = np.arange(len(found))
+        places = row_of[keys]
     else:
         found, places = np.unique(keys, return_inverse=True)
         places = places.reshape(keys.shape)

@@ -104,7 +104,7 @@ def _at_edge(context: Context, region: Region, transfer: Transfer, side: Side) -
 def _kind(context: Context, transfer: Transfer, tensor: EdgeTensor) -> bool:
     """What is said of a transfer suits it; whether its counts are ones to go on with."""
     feeds = transfer.direction is Direction.FEED
-    if feeds == (tensor.kind is Kind.OUTPUT):
+    if tensor.kind is not Kind.KEPT and feeds == (tensor.kind is Kind.OUTPUT):
         verb = "fed" if feeds else "drained into"
         context.say(
             f"'{tensor.name}' is an {tensor.kind.value} and cannot be {verb}", transfer, tensor.name

@@ -316,6 +316,7 @@ class Builder:
             lookups=as_records(image.schedule.lookups, LOOKUP),
             lookup_count=np.zeros(len(image.schedule.lookups), np.int64),
             lookup_value=np.zeros(int(image.schedule.lookups[:, 1].sum()) + 1, np.int64),
+            awaited=image.schedule.awaited.copy(),
         )
 
     def _start(self, now: np.ndarray, units: int) -> None:
@@ -367,7 +368,7 @@ class Builder:
         table = np.zeros(max(len(program.edge_tensors), 1), TENSOR)
         for number, tensor in enumerate(program.edge_tensors):
             code, half = PLAIN_WORDS, tensor.dtype is DType.F16
-            if tensor.kind is Edge.WEIGHT:
+            if tensor.kind.stored:
                 held = self.image.weights[tensor.name]
                 if is_made(held):
                     data, code = held.data, made_code(held.storage, half)

@@ -205,20 +205,23 @@ def test_too_much_is_refused_with_the_bytes_and_the_node() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "sram", "advice"),
+    ("rows", "sram", "code", "advice"),
     [
-        (2, 520, "code alone .*as long on any number of tiles"),
-        (8, 2050, r"use more tiles \(now 1x1\)"),
+        (2, 520, "resident", "code alone .*as long on any number of tiles"),
+        (2, 520, "auto", r"use more tiles \(now 1x1\)"),
+        (8, 2050, "resident", r"use more tiles \(now 1x1\)"),
     ],
 )
-def test_more_tiles_are_advised_where_they_help(rows: int, sram: int, advice: str) -> None:
-    """The values fit neither time, the code does the second time."""
+def test_more_tiles_are_advised_where_they_help(
+    rows: int, sram: int, code: str, advice: str
+) -> None:
+    """The values fit never, the code as a whole the last time, and in sections always."""
     node = helper.make_node("Softmax", ["x"], ["y"])
     kinds = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [rows, 64]) for name in "xy"]
     graph = helper.make_graph([node], "g", kinds[:1], kinds[1:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     with pytest.raises(DoesNotFit, match=advice):
-        wsc.compile(model, fabric=replace(find_fabric("1x1"), sram_bytes=sram))
+        wsc.compile(model, fabric=replace(find_fabric("1x1"), sram_bytes=sram), code=code)
 
 
 def test_data_and_code_share_the_memory_of_a_tile() -> None:

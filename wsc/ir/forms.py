@@ -18,6 +18,7 @@ from wsc.errors import CompileError, shortened
 from wsc.isa.shown import Facts, Shown, few, named, suggestion
 
 HOLDS = ("stream", "resident", "auto")  # where the weights of products are
+CODES = RESIDENT, SECTIONS, AUTO = ("resident", "sections", "auto")  # where code is
 CROWDED = "leaves too little SRAM to others"
 TOO_LARGE = "does not fit"
 

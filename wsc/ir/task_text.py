@@ -368,6 +368,7 @@ _RULES = {
     "input": "tensor",
     "output": "tensor",
     "weight": "tensor",
+    "kept": "tensor",
     "buffer": "buffer",
     "layers": "layers",
     "steps": "steps",

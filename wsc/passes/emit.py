@@ -161,9 +161,11 @@ class Emit(Pass[Placed, Program]):
 def _in_steps(number: int, instance: Instance, placed: Placed) -> list[Transfer]:
     """The streams of a task: an input or an output of a step is one of as many as there are."""
     task, streams = placed.tasks[number], [*instance.emission.transfers]
+    if _count(placed.steps) == 1:
+        return streams
     weights = {tensor.name for tensor in placed.edge_tensors if tensor.kind is Kind.WEIGHT}
     _, step, _ = placed.parts()
-    if _count(placed.steps) == 1 or number not in step:
+    if number not in step:
         return streams
     if isinstance(task, Load) and task.source not in weights:
         size = prod(task.out.shape)
@@ -352,7 +354,8 @@ def tensors(placed: Placed) -> tuple[Tensor, ...]:
 
 
 def _in_families(program: Program) -> tuple[EdgeTensor, ...]:
-    """The edge tensors, weights that the turns of one entry of the schedule name side by side."""
+    """The edge tensors; weights, and what is kept, side by side if the turns of an entry of the
+    schedule name them."""
     tables = dict(program.names)
     together: dict[str, list[str]] = {}
     for transfer, loop in each_transfer(program.transfers):
@@ -361,10 +364,11 @@ def _in_families(program: Program) -> tuple[EdgeTensor, ...]:
             names = [expand(transfer.tensor, loop.register, turn, tables) for turn in turns]
             for name in names:
                 together.setdefault(name, names)
-    weights = {t.name: t for t in program.edge_tensors if t.kind is Kind.WEIGHT}
-    order = dict.fromkeys(other for name in weights for other in together.get(name, (name,)))
-    others = [tensor for tensor in program.edge_tensors if tensor.kind is not Kind.WEIGHT]
-    return (*others, *(weights[name] for name in order if name in weights))
+    families = (Kind.KEPT, Kind.WEIGHT)
+    several = {t.name: t for t in program.edge_tensors if t.kind in families}
+    order = dict.fromkeys(other for name in several for other in together.get(name, (name,)))
+    others = [tensor for tensor in program.edge_tensors if tensor.kind not in families]
+    return (*others, *(several[name] for name in order if name in several))
 
 
 def _first_turns(

@@ -12,6 +12,7 @@ from wsc.ir.tasks import MapTask, Placed, read
 from wsc.isa.code_size import code_bytes
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Program
+from wsc.isa.sections import room_bytes
 from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
 from wsc.passes.fit import VALUES, Held, kinds_of, no_room_for_code, values_too_large
@@ -286,6 +287,6 @@ def check_room_for_code(program: Program, fabric: Fabric) -> None:
         DoesNotFit: they do not fit together; names the node whose tensor lies highest.
     """
     code = max(code_bytes(program, fabric).values(), default=0)
-    data = max(tensor.address + tensor.bytes for tensor in program.tensors)
+    data = max(tensor.address + tensor.bytes for tensor in program.tensors) - room_bytes(program)
     if data + code > fabric.sram_bytes:
         raise no_room_for_code(program, fabric, code)

@@ -26,6 +26,7 @@ from wsc.isa.program import (
     Procedure,
     Program,
     Queue,
+    Region,
     Route,
     Statement,
     Transfer,
@@ -53,6 +54,7 @@ class AssignColors(Pass[Program, Program]):
         return program.with_(
             colors=routing.colors,
             routes=routing.routes,
+            regions=tuple(recolor_region(region, routing) for region in program.regions),
             procedures=tuple(recolor_procedure(p, routing) for p in program.procedures),
             transfers=changed(program.transfers, lambda t: recolor_transfer(t, routing)),
         )
@@ -149,6 +151,11 @@ def recolor_transfer(transfer: Transfer, routing: Routing) -> Transfer:
 def recolor_procedure(procedure: Procedure, routing: Routing) -> Procedure:
     """The procedure with colors in place of flows."""
     return replace(procedure, body=_recolor(procedure.body, routing.color_of))
+
+
+def recolor_region(region: Region, routing: Routing) -> Region:
+    """The region with colors in place of flows, in its main."""
+    return replace(region, main=_recolor(region.main, routing.color_of))
 
 
 def _recolor(body: tuple[Statement, ...], colors: dict[str, str]) -> tuple[Statement, ...]:
