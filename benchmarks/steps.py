@@ -97,13 +97,15 @@ class Rate:
         )
 
 
-def predicted(name: str, layers: int | None, batch: int, sequence: int, fabric: Fabric) -> Rate:
-    """The rate of a model's step, one run of it."""
+def predicted(
+    name: str, layers: int | None, batch: int, sequence: int, fabric: Fabric, away: bool = False
+) -> Rate:
+    """The rate of a model's step, one run of it. away: as for ``Step.recomputing``."""
     many = find_shape(name).layers if layers is None else layers
     found: list[tuple[float, float, float]] = []
     for depth in DEPTHS:
         step = stepped(name, depth, batch, sequence, fabric)
-        _, program = compiled(step.recomputing(), fabric)
+        _, program = compiled(step.recomputing(away), fabric)
         prediction = predict(program, fabric)
         joules = math.fsum(prediction.energy.values()) * 1e-12
         found.append((prediction.cycles, multiply_accumulates(step.graph), joules))
@@ -156,6 +158,7 @@ def _kept(placed: Placed) -> int:
 @click.option("--batch", "batches", multiple=True, default=(1, 4), type=int, show_default=True)
 @click.option("--sequence", default=2048, show_default=True)
 @click.option("--fabric", default="wse2", show_default=True)
+@click.option("--edge", "away", is_flag=True, help="What layers hand on leaves at the edge.")
 @click.option("--predict", "rates", is_flag=True, help="How long a run takes, not its bytes.")
 def main(
     model: str,
@@ -163,6 +166,7 @@ def main(
     batches: tuple[int, ...],
     sequence: int,
     fabric: str,
+    away: bool,
     rates: bool,
 ) -> None:
     """Print the table."""
@@ -173,7 +177,7 @@ def main(
         )
         click.echo("|---|" + "---:|" * 7)
         for batch in batches:
-            click.echo(predicted(model, layers, batch, sequence, target).line(target))
+            click.echo(predicted(model, layers, batch, sequence, target, away).line(target))
         return
     heads = " | ".join((*_kinds(), OTHER, "main"))
     click.echo(
@@ -181,7 +185,7 @@ def main(
     )
     click.echo("|---|" + "---:|" * (len(_kinds()) + 5) + "---|")
     for batch in batches:
-        step = stepped(model, layers, batch, sequence, target).recomputing()
+        step = stepped(model, layers, batch, sequence, target).recomputing(away)
         click.echo(measured(step, f"{batch} of {sequence:,} tokens", target).line(target))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from wsc.cost.model import multiply_accumulates
 from wsc.errors import CompileError, DoesNotFit, shortened
 from wsc.ir.cut import Cut, NotAlike
-from wsc.ir.forms import Noted, Wish
+from wsc.ir.forms import AUTO, RESIDENT, SECTIONS, Noted, Wish
 from wsc.ir.graph import Constant, Contract, Graph, Move
 from wsc.ir.tasks import Placed
 from wsc.isa.code_size import code_bytes
@@ -33,6 +33,7 @@ from wsc.passes.layers import find_layers
 from wsc.passes.memory import Allocate, check_room_for_code
 from wsc.passes.place import Place
 from wsc.passes.route import AssignColors
+from wsc.passes.sections import Sections
 from wsc.passes.simplify import Simplify
 from wsc.passes.stage import Pass, Stage, run
 from wsc.passes.steps import Residence, TakeSteps
@@ -69,13 +70,15 @@ def passes(
     wishes: tuple[Wish, ...] = (),
     cut: Cut | None = None,
     together: bool = False,
+    code: str = AUTO,
 ) -> tuple[Pass[Any, Any], ...]:
     """The passes, in order, each with its reason for standing there.
 
     alike: whether layers that repeat are laid out alike. work: multiply-accumulates of the
     network, for its reports. residence: what stays on the fabric from step to step.
     wishes: what is asked of the forms of nodes. cut: layers that the graph is without, and the
-    program has. together: no part of a result leaves before all of it is made.
+    program has. together: no part of a result leaves before all of it is made. code: whether it
+    comes in sections.
     """
     together = together or residence is not None  # a step's results are among those of others
     resident = residence is not None and residence.weights
@@ -96,6 +99,7 @@ def passes(
         Allocate(fabric),  # addresses before kernels: instructions name them
         # Kernels and the streams that they consume.
         Emit(fabric, precision, model, work, long_lines(fabric) if resident else frozenset()),
+        Sections(fabric, code),  # code that leaves no room, once it is known how long it is
         AssignColors(fabric),  # routes last: which flows exist is known when all kernels are
     )
 
@@ -111,13 +115,15 @@ def run_passes(
     dump: Dump | None = None,
     wishes: tuple[Wish, ...] = (),
     whole: bool = False,
+    code: str = AUTO,
 ) -> Compiled:
     """Lower a graph to a verified program.
 
     same_order, residence: see ``wsc.compile``. dump: what a pass gave for this graph, where to go
     on from; the passes up to that one are left out. wishes: what is asked of the forms of nodes,
     the last one first. whole: all layers of a deep network go through every pass, as they do where
-    nodes are asked for; else a few of them stand for all, if the program is the same.
+    nodes are asked for; else a few of them stand for all, if the program is the same. code: see
+    ``wsc.passes.sections``.
 
     observe: called with each pass's name and result, ``import`` first.
 
@@ -136,6 +142,7 @@ def run_passes(
         residence=residence,
         dump=dump,
         wishes=wishes,
+        code=code,
     )
     simplified = cache(lambda: Simplify().apply(graph))
     if not (whole or wishes or dump is not None or residence is not None):
@@ -181,6 +188,7 @@ def _run(
     residence: Residence | None,
     dump: Dump | None,
     wishes: tuple[Wish, ...],
+    code: str,
     alike: bool,
     together: bool = False,
     short: tuple[Graph, Cut] | None = None,
@@ -195,7 +203,7 @@ def _run(
     if short is not None:
         stage, cut = short
     steps = passes(
-        fabric, precision, model, same_order, alike, work, residence, wishes, cut, together
+        fabric, precision, model, same_order, alike, work, residence, wishes, cut, together, code
     )
     if dump is not None:
         stage, steps = _resumed(dump, graph, fabric, steps)
@@ -211,7 +219,7 @@ def _run(
             if not isinstance(stage, Placed):
                 raise
             emit = Emit(fabric, precision, model)
-            raise _code_too_long(stage, fabric, emit) or error from None
+            raise _code_too_long(stage, fabric, emit, code) or error from None
         if isinstance(stage, Placed):
             noted = stage.noted or noted
         if observe is not None:
@@ -262,9 +270,14 @@ def _resumed(
     return stage, steps[place:]
 
 
-def _code_too_long(placed: Placed, fabric: Fabric, emit: Emit) -> DoesNotFit | None:
-    """What to say of values that do not fit if the code alone does not: no more tiles help then."""
+def _code_too_long(placed: Placed, fabric: Fabric, emit: Emit, held: str) -> DoesNotFit | None:
+    """What to say of values that do not fit if the code alone does not: no more tiles help then.
+
+    held: whether it may come in sections.
+    """
     program = emit.apply(Allocate(fabric, limited=False).apply(placed))
+    if held != RESIDENT:
+        program = Sections(fabric, SECTIONS).apply(program)
     code = max(code_bytes(program, fabric).values(), default=0)
     return code_too_long(program, fabric, code) if code > fabric.sram_bytes else None
 

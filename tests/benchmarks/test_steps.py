@@ -9,13 +9,17 @@ from wsc.cost.predict import predict
 from wsc.isa.fabric import find_fabric
 
 
-def test_each_layer_more_takes_as_long_as_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("away", [False, True])
+def test_each_layer_more_takes_as_long_as_the_one_before(
+    away: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sizes = {"hidden": 16, "heads": 2, "ffn": 32, "vocabulary": 24, "layers": 4}
     shape = steps.find_shape("gpt-neox-20b").sized(**sizes)
     monkeypatch.setattr(steps, "find_shape", lambda name: shape)
     fabric = find_fabric("wse2").sized(2, 2)
-    rate = steps.predicted("gpt-j-6b", None, 2, 2, fabric)
-    _, program = steps.compiled(steps.stepped("gpt-j-6b", 4, 2, 2, fabric).recomputing(), fabric)
+    rate = steps.predicted("gpt-j-6b", None, 2, 2, fabric, away)
+    step = steps.stepped("gpt-j-6b", 4, 2, 2, fabric).recomputing(away)
+    _, program = steps.compiled(step, fabric)
     prediction = predict(program, fabric)
     assert rate.cycles == pytest.approx(prediction.cycles, rel=0.005)
     assert rate.joules == pytest.approx(sum(prediction.energy.values()) * 1e-12, rel=0.005)

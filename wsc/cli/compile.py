@@ -282,6 +282,7 @@ def command(
                         settings=changes,
                         resume=resume,
                         forms=wanted,
+                        code=holding.code,
                         **training.options(),
                     )
 

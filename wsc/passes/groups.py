@@ -20,8 +20,8 @@ from wsc.cost import CostModel
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.check import check_graph
 from wsc.ir.graph import Concat, Contract, Graph, Index, Map, Move, Node, Reduce, Transpose, Type
+from wsc.ir.layout import Mesh, block, default_view, dense_view, local_size
 from wsc.isa.fabric import Fabric
-from wsc.layout import Mesh, block, default_view, dense_view, local_size
 from wsc.passes.blocks import Attention, attentions
 from wsc.passes.contraction import Choice, choose_contraction, preferred, weighed_choices
 from wsc.passes.keys import InKeys, layouts_of

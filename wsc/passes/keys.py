@@ -22,10 +22,10 @@ from dataclasses import dataclass, field, replace
 
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Contract, Graph, Index, Node, Reduce, Reduction
+from wsc.ir.layout import Mesh, block, whole
+from wsc.ir.naming import ANEW, LOOK, SUMS, block_of, in_blocks
 from wsc.isa.program import Extent
 from wsc.isa.types import DType
-from wsc.layout import Mesh, block, whole
-from wsc.naming import ANEW, LOOK, SUMS, block_of, in_blocks
 from wsc.passes.blocks import Attention
 
 

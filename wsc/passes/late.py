@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from wsc.ir.check import check_graph
 from wsc.ir.graph import Concat, Graph, Map, Move, Node
-from wsc.naming import in_blocks
+from wsc.ir.naming import in_blocks
 from wsc.passes.differentiate import computed_again
 from wsc.passes.simplify import drop_dead
 from wsc.passes.stage import Pass

@@ -22,6 +22,7 @@ from wsc.ir.graph import (
     Gather,
     Graph,
     GraphOutput,
+    Keep,
     Lit,
     Map,
     Move,
@@ -35,11 +36,26 @@ from wsc.ir.graph import (
     Step,
     Type,
 )
+from wsc.ir.layout import (
+    Buffer,
+    Mesh,
+    View,
+    block,
+    default_extents,
+    default_view,
+    dense_strides,
+    dense_view,
+    is_plain,
+    local_size,
+    whole,
+)
+from wsc.ir.naming import block_of, buffer_stems
 from wsc.ir.ranges import Interval, is_position, ranges
 from wsc.ir.tasks import (
     Aside,
     ContractTask,
     GatherTask,
+    Load,
     LookupTask,
     MapTask,
     Placed,
@@ -62,20 +78,6 @@ from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
 from wsc.kernels.library import CHAIN_UNITS, LEFT, OUTWARDS, long_lines
 from wsc.kernels.reduce import neutral
-from wsc.layout import (
-    Buffer,
-    Mesh,
-    View,
-    block,
-    default_extents,
-    default_view,
-    dense_strides,
-    dense_view,
-    is_plain,
-    local_size,
-    whole,
-)
-from wsc.naming import block_of, buffer_stems
 from wsc.passes.contraction import (
     SHARE_OF_SRAM,
     Choice,
@@ -176,9 +178,16 @@ class Place(Pass[Graph, Placed]):
         stored += {task.target for task in stores if task.shape}  # sent out part by part
         products = [task for task in after.tasks if isinstance(task, ContractTask)]
         stored += [task.target for task in products if task.target]
-        wanted = [tensor.name for tensor in after.edge_tensors if tensor.kind is Kind.OUTPUT]
+        sent = (Kind.OUTPUT, Kind.KEPT)
+        wanted = [tensor.name for tensor in after.edge_tensors if tensor.kind in sent]
         if sorted(stored) != sorted(wanted):
-            yield "not every output is sent out once"
+            yield "not every output, and what comes back, is sent out once"
+        gone = {tensor.name for tensor in after.edge_tensors if tensor.kind is Kind.KEPT}
+        for number, task in enumerate(after.tasks):
+            if isinstance(task, Store):
+                gone.discard(task.target)
+            elif isinstance(task, Load) and task.source in gone:
+                yield f"task {number}, Load, takes in '{task.source}' before it was sent out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,8 +362,9 @@ class Placer(Values):
         cut = None if self.cut is None else self.cut.at_edge(self.outside)
         used = used if cut is None else cut.used(used)
         inputs = [tensor for tensor in self.edge.values() if tensor.kind is Kind.INPUT]
+        kept = [tensor for tensor in self.edge.values() if tensor.kind is Kind.KEPT]
         weights = [tensor for tensor in self.edge.values() if tensor.kind is Kind.WEIGHT]
-        edge = (*inputs, *self.shown.values(), *(t for t in weights if t.name in used))
+        edge = (*inputs, *self.shown.values(), *kept, *(t for t in weights if t.name in used))
         tasks = early(self.tasks, self.mesh)
         if tasks != self.tasks:
             loops = [run for run in loops if stays_alike(run, self.tasks, tasks)]
@@ -399,6 +409,7 @@ class Placer(Values):
             Contract: self._contract,
             Gather: self._gather,
             Scatter: self._scatter,
+            Keep: self.send_away,
         }
         before = turned = False
         block = ""
@@ -424,6 +435,8 @@ class Placer(Values):
             elif isinstance(node.op, (Move, Concat)):
                 self.lazy[node.output] = node
             else:
+                for name in node.inputs:
+                    self.come_back(name)
                 handlers[type(node.op)](node)
             for output in self.leaving.get(node.output, ()):
                 if output.name not in self.stored:

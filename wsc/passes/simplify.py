@@ -25,7 +25,7 @@ from wsc.ir.graph import (
     Transpose,
     Type,
 )
-from wsc.naming import block_of
+from wsc.ir.naming import block_of
 from wsc.passes.positions import known_positions
 from wsc.passes.stage import Pass
 

@@ -21,6 +21,7 @@ from wsc.isa.fabric import Fabric
 from wsc.isa.program import EdgeTensor, Kind, Program, Update
 from wsc.isa.types import DType
 from wsc.isa.updates import BY_NAME, RULES
+from wsc.passes.away import Away
 from wsc.passes.differentiate import GRADIENT, Differentiate
 from wsc.passes.groups import Groups
 from wsc.passes.late import Late
@@ -156,11 +157,16 @@ class Step:
             return self
         return replace(self, graph=_with_gradients(self.differentiate, forward), forward=forward)
 
-    def recomputing(self) -> Step:
-        """The step that keeps of each layer what it hands on, and computes the rest again."""
+    def recomputing(self, away: bool = False) -> Step:
+        """The step that keeps of each layer what it hands on, and computes the rest again.
+
+        away: it leaves at the edge, and comes back for the backward pass.
+        """
         assert self.differentiate is not None
         again = replace(self.differentiate, recompute=True)
         graph = run(Late(), _with_gradients(again, self.forward))
+        if away:
+            graph = run(Away(LOSS), graph)
         return replace(self, graph=graph, differentiate=again)
 
     def finish(self, compiled: Compiled) -> Compiled:
