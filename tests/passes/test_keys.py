@@ -18,7 +18,7 @@ from wsc.ir.graph import Graph, Map
 from wsc.isa.fabric import find_fabric
 from wsc.isa.types import DType
 from wsc.models.language import Task, build, find_shape
-from wsc.naming import ANEW, block_of
+from wsc.ir.naming import ANEW, block_of
 from wsc.passes.blocks import attentions
 from wsc.passes.groups import Groups, in_groups, inner_nodes
 from wsc.passes.keys import InKeys
