@@ -587,11 +587,12 @@ def compile_step(
     weights: Store | None = None,
     resume: str | PathLike[str] | None = None,
     forms: Mapping[str, str] | None = None,
+    whole: bool = False,
 ) -> Program:
     """Compile one training step of a model: its loss and gradients, and what the store does.
 
-    fabric, dims, precision, observe, settings, weights, resume, forms: as for ``compile``; the
-    others as for ``wsc.train``. shapes: of inputs, where they are known from a batch.
+    fabric, dims, precision, observe, settings, weights, resume, forms, whole: as for ``compile``;
+    the others as for ``wsc.train``. shapes: of inputs, where they are known from a batch.
 
     Raises:
         CompileError: the model cannot be read, lowered or trained, or does not fit.
@@ -624,7 +625,9 @@ def compile_step(
     dump = None if resume is None else _dump(resume)
 
     def lowered(step: Step) -> Compiled:
-        return _lowered(step.graph, chosen, kind, name, observe, False, changes, dump, wishes)
+        asked = whole or wishes or dump is not None
+        graph = step.graph if asked else step.network
+        return _lowered(graph, chosen, kind, name, observe, False, changes, dump, wishes)
 
     compiled, kept = lowered_step(step, recompute, lowered, chosen)
     program = _program(step.finish(compiled))
@@ -770,9 +773,10 @@ def _smallest(
 ) -> Compiled:
     """The smallest square on which the model fits and no tile has too much to do."""
     from wsc.cost import multiply_accumulates
+    from wsc.passes.depth import Deep
     from wsc.pipeline import run_passes
 
-    work = multiply_accumulates(graph)
+    work = graph.work if isinstance(graph, Deep) else multiply_accumulates(graph)
     failure: CompileError | None = None
     for width, height in SIZES:
         last = (width, height) == SIZES[-1]

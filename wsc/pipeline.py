@@ -24,7 +24,7 @@ from wsc.isa.types import DType
 from wsc.kernels.library import long_lines
 from wsc.passes.between import Between
 from wsc.passes.blocks import Blocks
-from wsc.passes.depth import shorten
+from wsc.passes.depth import Deep, shorten
 from wsc.passes.dump import IMPORT, Dump
 from wsc.passes.emit import Emit
 from wsc.passes.fit import code_too_long
@@ -101,7 +101,7 @@ def passes(
 
 
 def run_passes(
-    graph: Graph,
+    graph: Graph | Deep,
     fabric: Fabric,
     precision: DType,
     model: str,
@@ -114,6 +114,7 @@ def run_passes(
 ) -> Compiled:
     """Lower a graph to a verified program.
 
+    graph: of all layers, or what stands for a deep network.
     same_order, residence: see ``wsc.compile``. dump: what a pass gave for this graph, where to go
     on from; the passes up to that one are left out. wishes: what is asked of the forms of nodes,
     the last one first. whole: all layers of a deep network go through every pass, as they do where
@@ -125,9 +126,10 @@ def run_passes(
         CompileError: something does not fit or cannot be lowered.
         AssemblyError: the verifier refuses the result, which is a defect of the compiler.
     """
+    deep = graph if isinstance(graph, Deep) else None
+    make = graph.whole if isinstance(graph, Deep) else lambda: graph
     lowered = partial(
         _run,
-        graph,
         fabric,
         precision,
         model,
@@ -137,16 +139,17 @@ def run_passes(
         dump=dump,
         wishes=wishes,
     )
-    simplified = cache(lambda: Simplify().apply(graph))
+    all_layers = cache(make)
+    simplified = cache(lambda: Simplify().apply(all_layers()))
     if not (whole or wishes or dump is not None or residence is not None):
-        short = shorten(simplified())
+        deep = deep or _deep(all_layers(), simplified())
         try:
-            if short is not None:
-                return lowered(alike=True, short=short)
+            if deep is not None:
+                return lowered(deep, alike=True)
         except (NotAlike, DoesNotFit):
             pass  # all layers tell more
     try:
-        return lowered(alike=True)
+        return lowered(all_layers(), alike=True)
     except DoesNotFit as error:
         simple = simplified()
         # What sends a product out while it is made is code that its store does not need, and
@@ -155,10 +158,22 @@ def run_passes(
         ways += [(False, bool(ways))] if find_layers(simple) else []
         for alike, together in ways:
             try:
-                return lowered(alike=alike, together=together)
+                return lowered(all_layers(), alike=alike, together=together)
             except DoesNotFit:
                 continue
         raise error from None
+
+
+def _deep(graph: Graph, simplified: Graph) -> Deep | None:
+    """A deep network as a few of its layers; None if it is to be looked at as a whole.
+
+    simplified: the graph, which may have fewer constants then.
+    """
+    short = shorten(simplified)
+    if short is None:
+        return None
+    few, cut = short
+    return Deep(few, cut, multiply_accumulates(graph), lambda: graph)
 
 
 def _gives_a_product(graph: Graph) -> bool:
@@ -171,11 +186,11 @@ def _gives_a_product(graph: Graph) -> bool:
 
 
 def _run(
-    graph: Graph,
     fabric: Fabric,
     precision: DType,
     model: str,
     observe: Observer | None,
+    graph: Graph | Deep,
     *,
     same_order: bool,
     residence: Residence | None,
@@ -183,22 +198,24 @@ def _run(
     wishes: tuple[Wish, ...],
     alike: bool,
     together: bool = False,
-    short: tuple[Graph, Cut] | None = None,
 ) -> Compiled:
     from wsc.isa.verifier import verify
 
-    stage: Any = graph  # a pass says itself what it takes
+    stage: Any  # a pass says itself what it takes
+    if isinstance(graph, Deep):
+        stage, cut, work = graph.few, graph.cut, graph.work
+        constants = cut.with_constants(stage).constants
+    else:
+        stage, cut, work = graph, None, multiply_accumulates(graph)
+        constants = graph.constants
+    files = stage.files
     if observe is not None:
         observe(IMPORT, stage)
-    work = multiply_accumulates(graph)
-    cut = None
-    if short is not None:
-        stage, cut = short
     steps = passes(
         fabric, precision, model, same_order, alike, work, residence, wishes, cut, together
     )
     if dump is not None:
-        stage, steps = _resumed(dump, graph, fabric, steps)
+        stage, steps = _resumed(dump, stage, fabric, steps)
         if wishes and not any(isinstance(step, Place) for step in steps):
             raise CompileError(
                 f"{dump.file}: has the forms of nodes in it, so that no other can be asked for"
@@ -219,7 +236,7 @@ def _run(
     assert isinstance(stage, Program)
     check_room_for_code(stage, fabric)
     verify(stage, fabric)
-    return Compiled(stage, graph.constants, fabric, graph.files, noted)
+    return Compiled(stage, constants, fabric, files, noted)
 
 
 def _resumed(
