@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
+from operator import mul
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from wsc.ir.cut import Cut, NotAlike
 from wsc.ir.forms import Noted, Wish
 from wsc.ir.graph import Constant, Contract, Graph, Move
 from wsc.ir.tasks import Placed
-from wsc.isa.code_size import code_bytes
+from wsc.isa.code_size import block_bytes, code_bytes
+from wsc.isa.expr import Int
 from wsc.isa.fabric import Fabric
 from wsc.isa.machine import strange
-from wsc.isa.program import Program
+from wsc.isa.program import Loop, Program
 from wsc.isa.types import DType
 from wsc.kernels.library import long_lines
 from wsc.passes.between import Between
@@ -32,6 +34,7 @@ from wsc.passes.heads import Heads
 from wsc.passes.layers import find_layers
 from wsc.passes.memory import Allocate, check_room_for_code
 from wsc.passes.place import Place
+from wsc.passes.roll import LAYER
 from wsc.passes.route import AssignColors
 from wsc.passes.simplify import Simplify
 from wsc.passes.stage import Pass, Stage, run
@@ -146,8 +149,11 @@ def run_passes(
         try:
             if deep is not None:
                 return lowered(deep, alike=True)
-        except (NotAlike, DoesNotFit):
+        except NotAlike:
             pass  # all layers tell more
+        except DoesNotFit as error:
+            if isinstance(graph, Deep) and (error.surely or _too_few(lowered, graph)):
+                raise
     try:
         return lowered(all_layers(), alike=True)
     except DoesNotFit as error:
@@ -162,6 +168,17 @@ def run_passes(
             except DoesNotFit:
                 continue
         raise error from None
+
+
+def _too_few(lowered: Callable[..., Compiled], deep: Deep) -> bool:
+    """Whether not even the few layers of a deep network fit if each is laid out in its own way."""
+    try:
+        lowered(deep, alike=False)
+    except DoesNotFit:
+        return True
+    except NotAlike:
+        return False
+    raise AssertionError("layers that are no loop stand for no others")
 
 
 def _deep(graph: Graph, simplified: Graph) -> Deep | None:
@@ -228,13 +245,17 @@ def _run(
             if not isinstance(stage, Placed):
                 raise
             emit = Emit(fabric, precision, model)
-            raise _code_too_long(stage, fabric, emit) or error from None
+            free = emit.apply(Allocate(fabric, limited=False).apply(stage))
+            raise _surely(_code_too_long(free, fabric) or error, free, fabric) from None
         if isinstance(stage, Placed):
             noted = stage.noted or noted
         if observe is not None:
             observe(step.name, stage)
     assert isinstance(stage, Program)
-    check_room_for_code(stage, fabric)
+    try:
+        check_room_for_code(stage, fabric)
+    except DoesNotFit as error:
+        raise _surely(error, stage, fabric) from None
     verify(stage, fabric)
     return Compiled(stage, constants, fabric, files, noted)
 
@@ -279,9 +300,28 @@ def _resumed(
     return stage, steps[place:]
 
 
-def _code_too_long(placed: Placed, fabric: Fabric, emit: Emit) -> DoesNotFit | None:
-    """What to say of values that do not fit if the code alone does not: no more tiles help then."""
-    program = emit.apply(Allocate(fabric, limited=False).apply(placed))
+def _surely(error: DoesNotFit, program: Program, fabric: Fabric) -> DoesNotFit:
+    """A refusal that says whether layers each in its own way would not fit either.
+
+    program: with layers that are alike. Their turns one behind the other are code of main then.
+    """
+    loops = [
+        statement
+        for region in program.regions
+        for statement in region.main
+        if isinstance(statement, Loop) and statement.register == LAYER
+    ]
+    turns = [loop.count.value if isinstance(loop.count, Int) else 1 for loop in loops]
+    each = [block_bytes(loop.body, fabric) for loop in loops]
+    error.surely = sum(map(mul, turns, each)) > fabric.sram_bytes
+    return error
+
+
+def _code_too_long(program: Program, fabric: Fabric) -> DoesNotFit | None:
+    """What to say of values that do not fit if the code alone does not: no more tiles help then.
+
+    program: as if a tile had as much SRAM as it takes.
+    """
     code = max(code_bytes(program, fabric).values(), default=0)
     return code_too_long(program, fabric, code) if code > fabric.sram_bytes else None
 

@@ -127,11 +127,11 @@ class Cut:
         """
         for texts in zip(*turns, strict=False):
             family = self._family(self.families, texts)
-            layers = [family.index(text) if text in family else None for text in texts]
-            for turn, (before, layer) in enumerate(pairwise(layers), 1):
-                known = before is not None and layer is not None
-                if known and abs(layer - before) == self.left + 1:
-                    return turn
+            for turn, pair in enumerate(pairwise(texts), 1):
+                if all(text in family for text in pair):
+                    before, layer = map(family.index, pair)
+                    if abs(layer - before) == self.left + 1:
+                        return turn
         return None
 
     @staticmethod

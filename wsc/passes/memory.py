@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import ClassVar
 
+import numpy as np
+
 from wsc.ir.cut import Cut
 from wsc.ir.graph import Arg
 from wsc.ir.tasks import MapTask, Placed, read
@@ -146,11 +148,11 @@ def _with_those_left_out(placed: Placed, cut: Cut, rooms: list[Room]) -> Placed:
 
 def _fullest(placed: Placed, lives: list[Life]) -> int:
     """The task at which the most bytes are alive."""
-
-    def alive(number: int) -> int:
-        return sum(life.bytes for life in lives if life.first <= number <= life.last)
-
-    return max(range(len(placed.tasks)), key=alive)
+    change = np.zeros(len(placed.tasks) + 2, np.int64)
+    for life in lives:
+        change[life.first] += life.bytes
+        change[life.last + 1] -= life.bytes
+    return int(np.argmax(np.cumsum(change)[: len(placed.tasks)]))
 
 
 def lifetimes(placed: Placed) -> list[Life]:
@@ -316,9 +318,15 @@ def writable(task: MapTask) -> list[int]:
 
 def assign(rooms: list[Room]) -> None:
     """Lowest address that is free over the whole life; the largest ranges first."""
+    order = sorted(rooms, key=lambda room: (-room.bytes, room.first, room.lives[0].names))
+    firsts = np.array([room.first for room in order])
+    lasts = np.array([room.spans[-1][1] for room in order])
     placed: list[tuple[int, Room]] = []
-    for room in sorted(rooms, key=lambda room: (-room.bytes, room.first, room.lives[0].names)):
-        busy = sorted((begin, begin + other.bytes) for begin, other in placed if other.meets(room))
+    for room in order:
+        # Those that are over before the room begins, or begin behind it, need not be looked at.
+        others = (firsts[: len(placed)] <= room.spans[-1][1]) & (lasts[: len(placed)] >= room.first)
+        near = [placed[number] for number in np.flatnonzero(others)]
+        busy = sorted((begin, begin + other.bytes) for begin, other in near if other.meets(room))
         address = 0
         for begin, end in busy:
             if begin - address >= room.bytes:

@@ -73,6 +73,7 @@ def _beyond(step: Step, fabric: Fabric) -> bool:
     It is taken for that if even a part of it has none: how much exactly the passes make of it,
     only they can tell.
     """
+    step = step.whole or step  # in parts it keeps as much
     deep = step.deep
     graph = step.graph if deep is None else deep.few
 

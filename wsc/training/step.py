@@ -134,7 +134,7 @@ class Step:
     None where the model has them itself. still: weights that nobody named and that do not decide
     the loss: they stay as they are. short: of a deep network the forward graph of a few layers that
     stand for all. fabric: what has no room there as a whole is done part by part; None if that is
-    not known.
+    not known. whole: the step in which nothing is.
     """
 
     forward: Graph
@@ -145,6 +145,7 @@ class Step:
     still: tuple[str, ...] = ()
     short: tuple[Graph, Cut] | None = None
     fabric: Fabric | None = None
+    whole: Step | None = None
 
     @cached_property
     def graph(self) -> Graph:
@@ -180,8 +181,9 @@ class Step:
 
     @property
     def work(self) -> int:
-        """Multiply-accumulates of the step."""
-        return multiply_accumulates(self.graph) if self.deep is None else self.deep.work
+        """Multiply-accumulates of the step: in parts they are as many."""
+        step = self.whole or self
+        return multiply_accumulates(step.graph) if step.deep is None else step.deep.work
 
     @property
     def trained(self) -> tuple[str, ...]:
@@ -205,7 +207,7 @@ class Step:
 
     def on(self, fabric: Fabric) -> Step:
         """The step for a fabric."""
-        return replace(self, fabric=fabric)
+        return replace(self, fabric=fabric, whole=self.whole or self)
 
     def recomputing(self) -> Step:
         """The step that keeps of each layer what it hands on, and computes the rest again."""
