@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.formulas import Published
 from wsc import runtime
-from wsc.collectives import Machine
+from wsc.flows.collectives import ROW, TwoPhaseReduce
+from wsc.flows.collectives.two_phase import group_of
 from wsc.isa.fabric import Fabric, find_fabric
 from wsc.isa.parser import parse
 from wsc.isa.printer import print_program
@@ -18,7 +20,8 @@ from wsc.isa.program import Call, Extent, Op, Program, Queue, Statement
 from wsc.isa.statements import statements
 from wsc.isa.table import BY_NAME
 from wsc.isa.verifier import verify
-from wsc.kernels.collective_program import compile_collective, group_of
+from wsc.kernels.collectives.draft import Vector
+from wsc.kernels.collectives.program import SHAPES, Mesh, compile_collective
 
 PROGRAMS = Path(__file__).parent.parent / "docs" / "collectives"
 TILES = (4, 8, 16, 32, 64, 128, 256, 512)
@@ -147,7 +150,8 @@ def written(case: Case) -> Program:
     constants = {"B": case.words}
     if case.name == "two_phase":
         constants["G"] = group_of(case.width)
-        constants["EARLY"] = int(Machine(wide()).early(case.words, constants["G"]))
+        flow = TwoPhaseReduce(ROW, case.width, constants["G"])
+        constants["EARLY"] = int(flow.early(wide(), case.words))
     if case.name == "ring":
         constants["N"] = max(1, case.words // case.width)
     return program.with_(
@@ -195,18 +199,13 @@ def agrees(off: float, model: float) -> bool:
 
 
 def formulas(case: Case) -> tuple[float, float]:
-    """What was published, and what the machine's rules make of it."""
-    machine = Machine(wide())
-    published = machine.published
-    if case.name == "broadcast_2d":
-        model = published.broadcast_2d(case.words, case.width, case.height)
-        return model, model
-    model = getattr(published, case.name)(case.words, case.width)
-    if case.name == "two_phase":
-        return model, machine.two_phase(case.words, case.width, group_of(case.width))
-    if case.name in ("broadcast", "chain"):
-        return model, model
-    return model, getattr(machine, case.name)(case.words, case.width)
+    """What was published, and what the flow of the collective makes of it on this machine."""
+    published = Published(wide().ramp_latency)
+    mesh = Mesh(case.width, case.height, wide())
+    flow = SHAPES[case.name].emit(Vector(case.words), mesh).flow
+    sizes = (case.width, case.height) if case.name == "broadcast_2d" else (case.width,)
+    model = getattr(published, case.name)(case.words, *sizes)
+    return model, flow.cycles(wide(), case.words)
 
 
 def cell(case: Case) -> Cell:

@@ -25,8 +25,9 @@ HEAD = """\
 
 Seven collectives, simulated and by formula. Each exists twice: as a hand-written program
 that is meant to be read ([collectives/](collectives)), and as a kernel that the compiler emits
-(`wsc/kernels/collectives.py`; `compile_collective` in `wsc/kernels/collective_program.py` makes a
-program of one). The formulas, with their source, are in `wsc/collectives.py`.
+(`wsc/kernels/collectives/`; `compile_collective` in its `program.py` makes a program of one).
+The published formulas, with their source, are in `benchmarks/formulas.py`; the flow of each
+collective, in `wsc/flows/collectives/`, has its paths and the machine's formula.
 
 P tiles, B words of f32, T = 2 cycles of ramp latency, fabric `wse2`. The clock runs from the
 first word that a core sends until the last result is in SRAM; the input is in all tiles by then.

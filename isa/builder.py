@@ -248,15 +248,13 @@ class Builder(OperandBuilder):
             "" if key is None else self.string(key),
             where=self.where(file),
         )
+        if offset is None:
+            self._family(tensor, register, count)
+            return
         turn = "" if register is None else str(register)
         turns = 1 if count is None else count
-        if turns > MOST_TRANSFERS:
-            raise self.fail(f"a line declares up to {MOST_TRANSFERS} weights", count)
-        if offset is None:
-            self.parts.edge.append(Family(tensor, turn, turns))
-            return
         first, step = self._offsets(offset, turn, turns, file)
-        self.parts.edge.append(Family(replace(tensor, byte_offset=first), turn, turns, step))
+        self._family(replace(tensor, byte_offset=first), register, count, step)
 
     def _offsets(self, node: ex.Expr, turn: str, turns: int, token: Any) -> tuple[int, int]:
         """The first offset of a weight in its file, and how much further on the next one is."""
@@ -303,11 +301,21 @@ class Builder(OperandBuilder):
             drawn=how,
             where=self.where(seed),
         )
+        self._family(tensor, register, count)
+
+    def kept(self, children: Children) -> None:
+        """``kept "h.{layer}" : f16[64, 32] for layer:4``."""
+        kind, name, dtype, shape, register, count = children
+        tensor = EdgeTensor(name, Kind.KEPT, DType(str(dtype)), shape, where=self.where(kind))
+        self._family(tensor, register, count)
+
+    def _family(self, tensor: EdgeTensor, register: Any, count: int | None, step: int = 0) -> None:
+        """Declare an edge tensor, or as many as a line says; step: as of a family."""
         turns = 1 if count is None else count
         if turns > MOST_TRANSFERS:
-            raise self.fail(f"a line declares up to {MOST_TRANSFERS} weights", count)
+            raise self.fail(f"a line declares up to {MOST_TRANSFERS} edge tensors", count)
         turn = "" if register is None else str(register)
-        self.parts.edge.append(Family(tensor, turn, turns))
+        self.parts.edge.append(Family(tensor, turn, turns, step))
 
     def tensor(self, children: Children) -> None:
         """``tensor h : f32[128 y:8] at 64 size 32 shares a @"node"``."""

@@ -2,11 +2,12 @@
 
 The loader knows the coordinates of a tile. So it decides the guards whose sides have no register,
 and the tile holds the branch and the block that it enters; of procedures, those that it can reach.
+What comes with sections is no part of that (``wsc.isa.sections``): they share a room.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,8 @@ import numpy as np
 from wsc.isa.expr import BINARY, Expr, evaluate, names
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Call, If, Loop, Mem, Op, Program, Region, Statement
-from wsc.isa.statements import assigned, blocks, calls
+from wsc.isa.sections import Section, arriving, parted, resident, room_bytes
+from wsc.isa.statements import assigned, blocks
 from wsc.isa.table import BY_NAME, Form
 
 Tiles = Any  # an integer or truth for all tiles, or an array that broadcasts to [height, width]
@@ -26,21 +28,26 @@ def code_bytes(program: Program, fabric: Fabric) -> dict[str, int]:
 
     The fabric gives the bytes of an instruction, of each memory descriptor, iteration
     name and argument; loops, branches and calls count as scalar instructions.
-    A call to a procedure that does not exist counts as a call and nothing more.
+    A call to a procedure that does not exist counts as a call and nothing more. The room of
+    sections counts, which is a part of the tensors as well.
     """
+    room = room_bytes(program)
     return {
-        region.name: int(np.max(tile_bytes(program, region, fabric), initial=0))
+        region.name: room + int(np.max(tile_bytes(program, region, fabric), initial=0))
         for region in program.regions
     }
 
 
 def tile_bytes(program: Program, region: Region, fabric: Fabric) -> np.ndarray:
-    """Bytes of code in each tile of a region [height, width]."""
+    """Bytes of code in each tile of a region [height, width], but for the room of sections."""
     return sum(tile_parts(program, region, fabric).values(), np.zeros((1, 1), np.int64))
 
 
 def tile_parts(program: Program, region: Region, fabric: Fabric) -> dict[str, np.ndarray]:
-    """The same for the region's main, which is "", and each procedure that a tile can reach."""
+    """The same for the region's main, which is "", and each procedure that a tile can reach.
+
+    What comes with a section is in none of them.
+    """
     addresses = {tensor.name: tensor.address for tensor in program.tensors}
     across = np.arange(region.width, dtype=np.int64)[None, :]
     along = np.arange(region.height, dtype=np.int64)[:, None]
@@ -48,11 +55,16 @@ def tile_parts(program: Program, region: Region, fabric: Fabric) -> dict[str, np
     known = {**dict(program.constants), **addresses, **size}
     walk = _Tiles(fabric, known)
     bodies = {item.name: (item.body, item.parameters) for item in program.procedures}
-    total = walk.block(region.main, frozenset(assigned(region.main)), True)
+    there, sections = parted(region.main)
+    total = walk.block(there, frozenset(assigned(region.main)), True)
+    if sections:
+        # What a section calls and does not bring is in every tile.
+        walk.called |= dict.fromkeys(resident(program, region.main), True)
     reached: dict[str, Tiles] = {}
     sizes: dict[str, Tiles] = {}
     while walk.called:
         name, here = walk.called.popitem()
+        here = np.asarray(here)
         before = np.asarray(reached.get(name, False))
         if name in bodies and np.any(here & ~before):
             reached[name] = here | before
@@ -113,23 +125,20 @@ class _Tiles:
         return evaluate(side, self.known)
 
 
+def section_bytes(section: Section, program: Program, there: Iterable[str], fabric: Fabric) -> int:
+    """Bytes of a section's code: its statements, what comes with them, and the way back.
+
+    there: the procedures that are in a tile all the time.
+    """
+    bodies = {item.name: item.body for item in program.procedures}
+    own = block_bytes(section.body, fabric)
+    more = (block_bytes(bodies[name], fabric) for name in arriving(section, program, there))
+    return own + sum(more) + fabric.scalar_bytes
+
+
 def block_bytes(body: tuple[Statement, ...], fabric: Fabric) -> int:
     """Bytes of all of the statements, called procedures not counted."""
     return sum(_statement_bytes(statement, fabric) for statement in body)
-
-
-def reachable(
-    body: tuple[Statement, ...], bodies: dict[str, tuple[Statement, ...]]
-) -> dict[str, None]:
-    """The procedures that statements can reach, each once, in the order of discovery."""
-    found: dict[str, None] = {}
-    todo = [call.procedure for call in calls(body)]
-    while todo:
-        name = todo.pop(0)
-        if name in bodies and name not in found:
-            found[name] = None
-            todo += [call.procedure for call in calls(bodies[name])]
-    return found
 
 
 def _statement_bytes(statement: Statement, fabric: Fabric) -> int:

@@ -12,13 +12,16 @@ from wsc.isa.shown import Facts, Shown
 class MainStatement:
     """An operation, call, loop head or guard of some region's main: a line of the report.
 
-    text: its head, as in ``call load``. nodes: the ONNX nodes that caused it.
+    text: its head, as in ``call load``. nodes: the ONNX nodes that caused it. procedure, call: of a
+    call, what it calls and its number among those of all mains in the order of the text.
     """
 
     region: str
     text: str
     nodes: tuple[str, ...]
     where: Location
+    procedure: str = ""
+    call: int | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -152,11 +152,13 @@ X, Y, W, H = (Name(name) for name in RESERVED)
 
 def names(node: Expr) -> Iterator[str]:
     """Every name in the expression, with repetitions, left to right."""
-    if isinstance(node, Name):
-        yield node.name
-    elif isinstance(node, Binary):
-        yield from names(node.left)
-        yield from names(node.right)
+    todo = [node]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, Name):
+            yield node.name
+        elif isinstance(node, Binary):
+            todo += (node.right, node.left)
 
 
 class TooLarge(ArithmeticError):
@@ -230,7 +232,11 @@ def substitute(node: Expr, env: Mapping[str, ExprLike]) -> Expr:
     if isinstance(node, Name):
         return expr(env[node.name]) if node.name in env else node
     if isinstance(node, Binary):
-        return binary(node.op, substitute(node.left, env), substitute(node.right, env))
+        left, right = substitute(node.left, env), substitute(node.right, env)
+        folds = isinstance(left, Int) or isinstance(right, Int)
+        if left is node.left and right is node.right and not folds:
+            return node
+        return binary(node.op, left, right)
     return node
 
 

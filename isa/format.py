@@ -15,8 +15,8 @@ _OPENING = ("_PROC", "_MAIN", "LOOP", "IF")
 _MIDDLE, _CLOSING = "_ELSE", "_END"
 
 # Declarations whose names line up, and how many words their heads have.
-_ALIGNED = {"_CONST": 2, "_COLOR": 2, "_TENSOR": 2, "VALUE": 2, "_WEIGHT": 2}
-_EDGE = ("VALUE", "_WEIGHT")  # these line up with each other
+_ALIGNED = {"_CONST": 2, "_COLOR": 2, "_TENSOR": 2, "VALUE": 2, "_WEIGHT": 2, "KEPT": 2}
+_EDGE = ("VALUE", "_WEIGHT", "KEPT")  # these line up with each other
 
 _OPEN = ("LPAR", "LSQB", "LBRACE")
 _CLOSE = ("RPAR", "RSQB", "RBRACE")
@@ -140,7 +140,7 @@ def _beside_colon(tokens: Sequence[Token], place: int) -> bool:
     colon = place if tokens[place].kind == "COLON" else place - 1
     behind = colon < place
     kinds = [token.kind for token in tokens[:colon]]
-    if kinds[0] in ("VALUE", "_WEIGHT", "_TENSOR", "_ROUTE") and "COLON" not in kinds:
+    if kinds[0] in (*_EDGE, "_TENSOR", "_ROUTE") and "COLON" not in kinds:
         return True
     opens = kinds[0] in ("LOOP", "ASYNC") and "COLON" not in kinds
     if kinds[-1] == "SEMAPHORE" or opens:

@@ -35,6 +35,10 @@ MOST_TRANSFERS = 1 << 20
 MOST_CELLS = 1 << 26
 
 
+# A word of the code of section 0; those of others have the section's number more. No address, count
+# or number of a small network is one.
+CODE_WORD = 0x5EC70000
+
 # The seed of a run's delays; the cycles after which it stops, and the bytes that it may take.
 MOST_DELAYS = (1 << 32) - 1
 MOST_COUNT = (1 << 63) - 1

@@ -105,10 +105,11 @@ class _Names:
         for tensors in (fed, shown):
             self._unique("edge tensor", [(item.name, item.where) for item in tensors], free=True)
         # An output may be an input, and then has its name.
-        weights = {tensor.name for tensor in fed if tensor.kind is Kind.WEIGHT}
+        others = {tensor.name: tensor for tensor in fed if tensor.kind is not Kind.INPUT}
         for tensor in shown:
-            if tensor.name in weights:
-                message = f"the output '{tensor.name}' has the name of a weight"
+            if tensor.name in others:
+                what = "a weight" if others[tensor.name].kind is Kind.WEIGHT else "what is kept"
+                message = f"the output '{tensor.name}' has the name of {what}"
                 self.say(message, tensor.where, tensor.name)
 
     def _unique(

@@ -195,6 +195,9 @@ def _declarations(program: Program) -> Iterator[Family]:
 def _behind(family: Family) -> str:
     """What the host sees of an edge tensor: its type there and, for a weight, the place."""
     tensor = family.head
+    turns = f" for {family.register}:{family.count}" if family.register else ""
+    if tensor.kind is Kind.KEPT:
+        return turns
     if tensor.kind is not Kind.WEIGHT:
         text = f" {show_string(tensor.host_dtype)}" if tensor.host_dtype else ""
         text += f" high {show_edge_name(tensor.high)}" if tensor.high else ""
@@ -207,7 +210,7 @@ def _behind(family: Family) -> str:
             text += f" as {list(tensor.drawn.shape)} by {list(tensor.drawn.order)}"
         mean, deviation = show_real(tensor.drawn.mean), show_real(tensor.drawn.deviation)
         text += f" mean {mean} deviation {deviation}"
-        return text + (f" for {family.register}:{family.count}" if family.register else "")
+        return text + turns
     text = f" {show_string(tensor.file)}"
     if tensor.key:
         text += f" key {show_string(tensor.key)}"
@@ -215,7 +218,7 @@ def _behind(family: Family) -> str:
         text += f" at {tensor.byte_offset}"
         text += f" + {family.step}*{family.register}" if family.step else ""
     text += f" as {show_string(tensor.host_dtype)}" if tensor.host_dtype else ""
-    return text + (f" for {family.register}:{family.count}" if family.register else "")
+    return text + turns
 
 
 def _colors(program: Program) -> Iterator[Line]:

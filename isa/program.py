@@ -295,11 +295,18 @@ class Region:
 
 
 class Kind(Enum):
-    """What an edge tensor is for the host."""
+    """What an edge tensor is for the host. CODE: that of a section (``wsc.isa.sections``)."""
 
     INPUT = "input"
     OUTPUT = "output"
     WEIGHT = "weight"
+    KEPT = "kept"  # nothing: what leaves the fabric in a run comes back in it
+    CODE = "code"
+
+    @property
+    def stored(self) -> bool:
+        """Whether it is at the edge before a run begins: the host neither gives nor takes it."""
+        return self in (Kind.WEIGHT, Kind.CODE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,7 +341,9 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class EdgeTensor:
-    """A tensor outside the fabric: network input, network output, or weight in the store.
+    """A tensor outside the fabric: network input, network output, weight in the store, or kept.
+
+    One that is kept is drained, and then fed in the same run: not before all of it is there.
 
     dtype: element type on the fabric. host_dtype: NumPy name of the type that the
     host sees (``int64`` inputs travel as i32). file, key: for weights, the
@@ -407,10 +416,10 @@ def edge_places(tensors: Sequence[EdgeTensor]) -> dict[tuple[Direction, str], in
     An input and an output may have one name: a feed names the input, a drain the output.
     """
     places: dict[tuple[Direction, str], int] = {}
+    outputs = [n for n, tensor in enumerate(tensors) if tensor.kind is Kind.OUTPUT]
+    fed = [n for n, tensor in enumerate(tensors) if tensor.kind is not Kind.OUTPUT]
     for direction in Direction:
-        drained = direction is Direction.DRAIN
-        own = [n for n, tensor in enumerate(tensors) if (tensor.kind is Kind.OUTPUT) == drained]
-        others = [n for n in range(len(tensors)) if n not in set(own)]
+        own, others = (outputs, fed) if direction is Direction.DRAIN else (fed, outputs)
         # The verifier says what is wrong where a transfer names one of the others.
         places |= {(direction, tensors[number].name): number for number in (*others, *own)}
     return places

@@ -6,7 +6,7 @@ rewriter follow from these two, so that a new kind of statement or operand is to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -56,6 +56,20 @@ def statements(body: Iterable[Statement]) -> Iterator[Statement]:
 def calls(body: Iterable[Statement]) -> list[Call]:
     """The calls in statements, in text order, those in loops and branches included."""
     return [statement for statement in statements(body) if isinstance(statement, Call)]
+
+
+def reachable(
+    body: Iterable[Statement], bodies: Mapping[str, tuple[Statement, ...]]
+) -> dict[str, None]:
+    """The procedures that statements can reach, each once, in the order of discovery."""
+    found: dict[str, None] = {}
+    todo = [call.procedure for call in calls(body)]
+    while todo:
+        name = todo.pop(0)
+        if name in bodies and name not in found:
+            found[name] = None
+            todo += [call.procedure for call in calls(bodies[name])]
+    return found
 
 
 def instructions(body: Iterable[Statement]) -> list[Op]:

@@ -38,7 +38,7 @@ _OPERATORS = {"SIGN", "FACTOR", "RELATION"}
 _OPENING = ("proc", "main", "loop", "if")
 _DECLARATIONS = (
     *("proc", "main", "route", "feed", "drain", "region", "tensor", "color", "const"),
-    *("input", "output", "weight", "fabric", "precision", "model", "work", "set", "file"),
+    *("input", "output", "weight", "kept", "fabric", "precision", "model", "work", "set", "file"),
 )
 
 

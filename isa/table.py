@@ -163,6 +163,14 @@ TABLE: tuple[Instr, ...] = (
     _unary("to_e5m2", (F32,), Timing.ARITHMETIC, "d = a rounded to E5M2, infinite beyond 57344"),
     _unary("to_e5m2fnuz", (F32,), Timing.ARITHMETIC, "d = a rounded to E5M2FNUZ, NaN beyond 57344"),
     _unary("to_e2m1", (F32,), Timing.ARITHMETIC, "d = a rounded to E2M1, at most 6, NaN to 0"),
+    Instr(
+        "section",
+        Form.VECTOR,
+        (I32,),
+        (_T, _T, _T),
+        Timing.MOVE,
+        "d = a, a word of the code of section b; another word stops the run",
+    ),
     # Vector arithmetic.
     _binary("add", ALL, Timing.ARITHMETIC, "d = a + b", on_unit=True),
     _binary("sub", ALL, Timing.ARITHMETIC, "d = a - b"),

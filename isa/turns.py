@@ -151,10 +151,10 @@ def plain_transfers(program: Program) -> tuple[Transfer, ...]:
 def distinct_transfers(program: Program) -> Iterator[Transfer]:
     """The entries of the schedule, of the turns of a loop those that differ in more than names.
 
-    Of the edge tensors' names, that is; tensors of other kinds or shapes do count.
+    Of the edge tensors' names, that is; tensors of other kinds, types or shapes do count.
     """
     tables = dict(program.names)
-    tensors = {tensor.name: (tensor.kind, tensor.shape) for tensor in program.edge_tensors}
+    tensors = {t.name: (t.kind, t.dtype, t.shape) for t in program.edge_tensors}
     for transfer, loop in each_transfer(program.transfers):
         if loop is None:
             yield transfer
@@ -178,12 +178,12 @@ def _names(transfer: Transfer) -> Iterator[str]:
         yield from names(dim.extent)
 
 
-# --- families of weights ----------------------------------------------------------------
+# --- families of edge tensors -----------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """``count`` weights of one kind that are declared in one line.
+    """``count`` weights, or tensors that are kept, that are declared in one line.
 
     head: the declaration, with places in its names where ``register`` counts. step: bytes from
     one to the next in their file, if ``head`` has an offset.
@@ -195,7 +195,7 @@ class Family:
     step: int = 0
 
     def members(self, tables: Tables) -> list[EdgeTensor]:
-        """The weights, in order."""
+        """The tensors, in order."""
         head, first = self.head, self.head.byte_offset
         return [
             replace(
@@ -209,13 +209,14 @@ class Family:
 
 
 def families(program: Program) -> dict[int, Family]:
-    """The place of the first one among the edge tensors -> weights that are declared together.
+    """The place of the first one among the edge tensors -> tensors that are declared together.
 
     They are those that one entry of a loop of the schedule names, if they stand next to each other
     and differ in nothing else than names that go on.
     """
     tables = dict(program.names)
-    places = {t.name: n for n, t in enumerate(program.edge_tensors) if t.kind is Kind.WEIGHT}
+    kinds = (Kind.WEIGHT, Kind.KEPT)
+    places = {t.name: n for n, t in enumerate(program.edge_tensors) if t.kind in kinds}
     found: dict[int, Family] = {}
     taken: set[int] = set()
     for transfer, loop in each_transfer(program.transfers):
@@ -238,7 +239,7 @@ def families(program: Program) -> dict[int, Family]:
 def _family(
     members: Sequence[EdgeTensor], name: str, register: str, tables: Tables
 ) -> Family | None:
-    """The declaration of some weights, if there is one."""
+    """The declaration of some tensors, if there is one."""
     keys = [member.key for member in members]
     key = name if keys == [member.name for member in members] else common(keys, register)
     first, second = (member.byte_offset for member in members[:2])

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from wsc.isa.limits import CODE_WORD
 from wsc.isa.rounding import FORMATS, rounding
 from wsc.isa.table import BY_NAME, TABLE, Form, Inner, Instr, operand_type
 from wsc.isa.types import DType
@@ -109,10 +110,15 @@ def _is_ordinary(a: Any, b: Any) -> Any:
     return 0 <= a < b
 
 
+def _is_code(a: Any, b: Any) -> Any:
+    return a == b + CODE_WORD
+
+
 _within(_not_zero, "division of {a} by zero", "i.div", "i.mod", "div", "mod", "rem", "divu", "remu")
 _within(_not_zero, "an integer needs more than 32 bits here; its low word is {a}", "fit")
 _within(_is_position, "index {a} is outside [-{b}, {b})", "i.index", "index")
 _within(_is_ordinary, "{a} is outside [0, {b})", "within")
+_within(_is_code, "the word {a} came where code of section {b} is taken", "section")
 
 
 # --- moves and conversions ----------------------------------------------------------
@@ -454,7 +460,7 @@ def _index(a: Any, b: Any) -> Any:
     return a + b if a < 0 else a
 
 
-@_whole("fit", "within")
+@_whole("fit", "within", "section")
 def _fit(a: Any, b: Any) -> Any:
     return a
 

@@ -8,9 +8,11 @@ from wsc.isa.names import check_names
 from wsc.isa.program import Program
 from wsc.isa.verify import (
     coverage,
+    elements,
     layout,
     queues,
     routes,
+    sections,
     shape,
     streams,
     tiles,
@@ -37,6 +39,7 @@ DECLARED = (
     windows.registers,  # each register has a value
     windows.loops,  # hardware loops nest as deep as the hardware
     windows.call_tree,  # calls end, and their windows fit
+    sections.sections,  # code that comes has room, and is known to the edge
     layout.memory,  # data and code fit into SRAM together
 )
 
@@ -62,12 +65,14 @@ def verify(program: Program, fabric: Fabric, text: str | None = None) -> None:
     transfers.transfers(context, network)  # the edge meets routes, and stays within its tensors
     code = tiles.sites(context)  # what each tile runs
     tiles.code(context, network, code)  # addresses lie in SRAM, colors are connected
+    elements.types(context, code)  # what is put into them is taken as what it is
     queues.shared(context)  # and the ends of their queues have one user at a time
     routes.circles(context, network)  # no stream bites its own tail
     waits.through_cores(context, network, code)  # nor do streams that cores pass on
     _stop(context.found)
     layout.mains(context)  # cores that are waited for have code
     coverage.outputs(context)  # each element of an output is drained once
+    coverage.order(context)  # and what is kept before it is fed
     _stop(context.found)
     streams.counts(context, network)  # nobody waits for a wavelet that never comes
     _stop(context.found)

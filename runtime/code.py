@@ -8,7 +8,7 @@ column or a rectangle of values, plus registers. ``wsc.runtime.tables`` has the 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -83,6 +83,11 @@ class Code:
         """The rows, with names."""
         return by_name(self.rows, ROW)
 
+    @property
+    def operand_records(self) -> Records:
+        """The operands, with names."""
+        return by_name(self.operands, OPERAND)
+
     def step_bytes(self) -> np.ndarray:
         """Bytes of SRAM that a step of each row reads and writes: of vector instructions.
 
@@ -124,6 +129,18 @@ class _Tables:
     reals: list[float] = field(default_factory=list)
     where: list[Location] = field(default_factory=list)
     statements: list[MainStatement] = field(default_factory=list)
+    calls: int = 0  # among these
+
+
+def _head(statement: Statement) -> str:
+    """The head of a statement, for people."""
+    if isinstance(statement, Op):
+        return statement.name
+    if isinstance(statement, Call):
+        return f"call {statement.procedure}"
+    if isinstance(statement, Loop):
+        return f"loop {statement.register}: {show(statement.count)}"
+    return "if"
 
 
 class Coder:
@@ -201,15 +218,11 @@ class Coder:
                 self._call(statement, scope)
 
     def _report(self, statement: Statement) -> int:
-        if isinstance(statement, Op):
-            text, nodes = statement.name, ()
-        elif isinstance(statement, Call):
-            text, nodes = f"call {statement.procedure}", statement.nodes
-        elif isinstance(statement, Loop):
-            text, nodes = f"loop {statement.register}: {show(statement.count)}", ()
-        else:
-            text, nodes = "if", ()
-        line = MainStatement(self.region.name, text, nodes, statement.where)
+        line = MainStatement(self.region.name, _head(statement), (), statement.where)
+        if isinstance(statement, Call):
+            procedure, call = statement.procedure, self.tables.calls
+            line = replace(line, nodes=statement.nodes, procedure=procedure, call=call)
+            self.tables.calls += 1
         self.tables.statements.append(line)
         return len(self.tables.statements) - 1
 

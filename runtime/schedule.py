@@ -15,7 +15,7 @@ import numpy as np
 
 from wsc.isa.expr import Expr, Int, NotAffine
 from wsc.isa.limits import MOST_CASES, MOST_NUMBER, MOST_WORD
-from wsc.isa.program import Direction, EdgeTensor, Program, Region, Transfer, edge_places
+from wsc.isa.program import Direction, EdgeTensor, Kind, Program, Region, Transfer, edge_places
 from wsc.isa.spans import Span, elements, show_address, spanned, split_offset
 from wsc.isa.turns import plain_transfers
 from wsc.isa.types import Side
@@ -23,7 +23,7 @@ from wsc.runtime.errors import LoadError, place
 from wsc.runtime.memory import require_memory
 from wsc.runtime.routes import Routes, Scol, region_tiles
 from wsc.runtime.static import static_environment, static_value
-from wsc.runtime.tables import CONTROL_INDEX, MAX_DIMS, record_type
+from wsc.runtime.tables import CONTROL_INDEX, MAX_DIMS, Records, as_records, by_name, record_type
 
 FEED, DRAIN, INDEX = 0, 1, 2
 MOST_SHAPES = 1 << 18  # that the repetitions of a transfer have: each is a row made in Python
@@ -78,14 +78,24 @@ LOOKUP = np.dtype([("first", np.int64), ("values", np.int64), ("rows", np.int64)
 
 @dataclass(slots=True)
 class Schedule:
-    """lookups: first value, values, size of dimension 0. ports: their first queue."""
+    """lookups: first value, values, size of dimension 0. ports: their first queue.
+
+    awaited: for each edge tensor, the elements that must be drained before the edge feeds any: of
+    what is kept all of them, of others none.
+    """
 
     records: np.ndarray
     shapes: np.ndarray
     queues: np.ndarray
     port_first: np.ndarray
     lookups: np.ndarray
+    awaited: np.ndarray
     elements: int
+
+    def shape_of(self, record: int) -> Records:
+        """The shape of a record, with names."""
+        number = as_records(self.records, RECORD)["shape"][record]
+        return by_name(self.shapes, SHAPE)[number]
 
 
 @dataclass(slots=True)
@@ -368,7 +378,12 @@ class Scheduler:
             records = np.zeros((1, len(Rcol)), dtype=np.int64)
         if not len(queues):
             queues = np.zeros((1, Qcol.INDEX + MAX_DIMS), dtype=np.int64)
-        return Schedule(records, shapes, queues, first, lookups, self.elements)
+        awaited = [
+            math.prod(tensor.shape) if tensor.kind is Kind.KEPT else 0
+            for tensor in self.program.edge_tensors
+        ]
+        there = np.array([*awaited, 0], np.int64)
+        return Schedule(records, shapes, queues, first, lookups, there, self.elements)
 
 
 def side_of_port(ports: Any, width: int, height: int) -> Any:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from wsc.isa.fabric import Fabric
-from wsc.isa.program import Kind, Program
+from wsc.isa.program import Program
 from wsc.isa.statements import instructions
 from wsc.isa.table import BY_NAME, Form
 from wsc.isa.turns import plain_transfers
@@ -209,7 +209,7 @@ def edge_bytes(program: Program) -> int:
     return sum(
         math.prod(tensor.shape) * tensor.dtype.bytes
         for tensor in program.edge_tensors
-        if tensor.kind is not Kind.WEIGHT
+        if not tensor.kind.stored
     )
 
 

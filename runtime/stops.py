@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -13,7 +14,8 @@ from wsc.isa.values import PARTIAL
 from wsc.runtime.code import Code
 from wsc.runtime.errors import place
 from wsc.runtime.image import Image
-from wsc.runtime.schedule import DRAIN, FEED, Hcol, Qcol, Rcol
+from wsc.runtime.schedule import DRAIN, FEED, QUEUE
+from wsc.runtime.tables import by_name
 
 MOST_LINES, MOST_TILES = 24, 4
 
@@ -52,20 +54,30 @@ def grouped(program: Program, head: str, waits: Iterable[Wait]) -> str:
     return "\n".join(lines)
 
 
-def edge_waits(image: Image, queues: np.ndarray, feeds_want: str) -> Iterator[Wait]:
+def edge_waits(
+    image: Image, queues: np.ndarray, awaited: np.ndarray, feeds_want: str
+) -> Iterator[Wait]:
     """Transfers of the edge that are not done.
 
-    queues: the edge's queues as an engine left them, in the columns ``Qcol``. feeds_want: what a
-    feed waits for that has its elements.
+    queues: the table of the edge's queues as an engine left it. awaited: elements of each edge
+    tensor that are still to be drained before it is fed. feeds_want: what a feed waits for that
+    has its elements.
     """
-    schedule = image.schedule
-    for queue in queues[queues[:, Qcol.RECORD] < queues[:, Qcol.END]]:
-        slot = image.routes.records[int(queue[Qcol.SLOT])]
-        shape = schedule.shapes[schedule.records[queue[Qcol.RECORD], Rcol.SHAPE]]
-        transfer = image.transfers[int(shape[Hcol.TRANSFER])]
-        direction = int(shape[Hcol.DIRECTION])
-        if direction == FEED and shape[Hcol.LOOKUP] >= 0:
+    cursors = by_name(queues, QUEUE)
+    for cursor in cursors[cursors.record < cursors.end]:
+        slot = image.routes.records[int(cursor.slot)]
+        shape = image.schedule.shape_of(int(cursor.record))
+        transfer = image.transfers[int(shape.transfer)]
+        direction = int(shape.direction)
+        missing = int(awaited[shape.tensor])
+        if direction == FEED and shape.lookup >= 0:
             what = f"the feed of '{transfer.tensor}' waits for index values or {feeds_want}"
+        elif direction == FEED and missing:
+            whole = math.prod(image.program.edge_tensors[int(shape.tensor)].shape)
+            what = (
+                f"the feed of '{transfer.tensor}' waits until the {missing} of its {whole} "
+                "elements that are missing have been drained"
+            )
         elif direction == FEED:
             what = f"the feed of '{transfer.tensor}' waits for {feeds_want}"
         elif direction == DRAIN:

@@ -129,7 +129,7 @@ def make_outputs(program: Program) -> dict[str, np.ndarray]:
     return {
         tensor.name: np.zeros(math.prod(tensor.shape), tensor.dtype.numpy)
         for tensor in program.edge_tensors
-        if tensor.kind is Kind.OUTPUT
+        if tensor.kind in (Kind.OUTPUT, Kind.KEPT)
     }
 
 

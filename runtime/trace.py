@@ -410,7 +410,9 @@ class _UnitWriter:
         starts, names = self.image.code.procedures
         owner = names[bisect_right(starts, row) - 1]
         base = 1 if statement >= 0 else 0
-        if not owner or (self.stack and self.stack[0].name == f"call {owner}"):
+        # The slice of a call stands for the procedure that it calls.
+        called = self.image.code.statements[statement].procedure if statement >= 0 else ""
+        if not owner or owner == called:
             yield from self._close(base, end)
             return
         depth = next(

@@ -23,7 +23,9 @@ import numpy as np
 
 from wsc.isa.asked import asked
 from wsc.isa.drawing import draw_weight, drawing_key, shifted_key
+from wsc.isa.limits import CODE_WORD
 from wsc.isa.program import Drawn, EdgeTensor, Kind, Program
+from wsc.isa.sections import code_tensors
 from wsc.isa.storage import SAFETENSORS, STORAGE
 from wsc.runtime.errors import LoadError, place
 from wsc.runtime.memory import available_bytes
@@ -130,6 +132,9 @@ def open_weights(
     entries: dict[str, dict[str, Entry]] = {}
     tensors: dict[str, Mapped] = {}
     held = 0
+    for number, tensor in enumerate(code_tensors(program), 1):
+        words = np.full(math.prod(tensor.shape), CODE_WORD + number, np.int32)
+        tensors[tensor.name] = Mapped(tensor, words)
     for tensor in program.edge_tensors:
         if tensor.kind is not Kind.WEIGHT:
             continue

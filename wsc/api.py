@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import product
 from operator import index
 from os import PathLike, fspath
 from pathlib import Path
@@ -22,8 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from wsc.errors import CompileError, OtherMachine, shortened
-from wsc.holds import HOLDS
-from wsc.ir.forms import Noted, UnknownForm, Weighed, Wish, read_wish, without_form
+from wsc.ir.forms import HOLDS, Noted, UnknownForm, Weighed, Wish, read_wish, without_form
 from wsc.ir.graph import Constant, Member, Type
 from wsc.isa.asked import asked
 from wsc.isa.fabric import DEFAULT, Fabric, FabricError, description_files, find_fabric, stated_size
@@ -475,6 +475,7 @@ def compile(  # noqa: A001 - the name of the command
     weights: Store | None = None,
     f64: str = "f32",
     hold: str = "stream",
+    code: str = "auto",
     steps: int | None = None,
     carry: Mapping[str, str] | None = None,
     resume: str | PathLike[str] | None = None,
@@ -497,7 +498,10 @@ def compile(  # noqa: A001 - the name of the command
     precision and with a warning that names the nodes; ``"exact"``, as IEEE 754 has it, by those
     operators that can. hold: where the weights of products are: ``"stream"``, they come from the
     edge when they are wanted; ``"resident"``, they are brought into SRAM first and stay there;
-    ``"auto"``, whichever is predicted to take fewer cycles, which the notes tell. steps: the model
+    ``"auto"``, whichever is predicted to take fewer cycles, which the notes tell. code: where the
+    code of a tile is: ``"resident"``, all of it is there all the time; ``"sections"``, it comes
+    from the edge part by part, and takes few bytes; ``"auto"``, in parts where it does not fit
+    otherwise, which the notes tell. steps: the model
     is one step, and a run makes so many: inputs and outputs have a first dimension of steps. carry:
     input -> output: a step is given what the one before gave; both have no dimension of steps, are
     given before the first step and shown after the last one. Caches by the names ``past...`` and
@@ -515,6 +519,7 @@ def compile(  # noqa: A001 - the name of the command
         FabricError: there is no such fabric.
     """
     from wsc.frontend import import_onnx
+    from wsc.passes.sections import require_code
     from wsc.passes.steps import residence_of
 
     kind = _precision(precision)
@@ -537,7 +542,7 @@ def compile(  # noqa: A001 - the name of the command
     )
     if hold not in HOLDS:
         raise CompileError(f"hold '{hold}' is not known: {', '.join(HOLDS)}")
-    handed = dict(carry or {})
+    handed, code = dict(carry or {}), require_code(code)
     known = None if steps is None else _whole("steps", steps)
 
     def lowered(resident: bool) -> Compiled:
@@ -555,6 +560,7 @@ def compile(  # noqa: A001 - the name of the command
             wishes,
             None if plain else residence,
             whole,
+            code,
         )
 
     if hold != "auto":
@@ -563,7 +569,7 @@ def compile(  # noqa: A001 - the name of the command
 
     compiled, note = choose_hold(lowered)
     program = _program(compiled)
-    program.notes = (note,)
+    program.notes = (note, *program.notes)
     return program
 
 
@@ -587,23 +593,26 @@ def compile_step(
     weights: Store | None = None,
     resume: str | PathLike[str] | None = None,
     forms: Mapping[str, str] | None = None,
+    code: str = "auto",
     whole: bool = False,
 ) -> Program:
     """Compile one training step of a model: its loss and gradients, and what the store does.
 
-    fabric, dims, precision, observe, settings, weights, resume, forms, whole: as for ``compile``;
-    the others as for ``wsc.train``. shapes: of inputs, where they are known from a batch.
+    fabric, dims, precision, observe, settings, weights, resume, forms, code, whole: as for
+    ``compile``; the others as for ``wsc.train``. shapes: of inputs, where they are known from a
+    batch.
 
     Raises:
         CompileError: the model cannot be read, lowered or trained, or does not fit.
         FabricError: there is no such fabric.
     """
+    from wsc.passes.sections import require_code
     from wsc.training.losses import parse_loss
     from wsc.training.own import OWN, own_step, require_alone
     from wsc.training.recompute import lowered_step
     from wsc.training.step import Step, build_step, parse_optimizer
 
-    wanted, kind = parse_loss(loss), _precision(precision)
+    wanted, kind, code = parse_loss(loss), _precision(precision), require_code(code)
     source, name = _source(model)
     changes, wishes = _settings(settings or {}), _wishes(forms or {})
     chosen = None if fabric is None else _changed(_fabric(fabric), changes)
@@ -627,7 +636,7 @@ def compile_step(
     def lowered(step: Step) -> Compiled:
         asked = whole or wishes or dump is not None
         graph = step.graph if asked else step.network
-        return _lowered(graph, chosen, kind, name, observe, False, changes, dump, wishes)
+        return _lowered(graph, chosen, kind, name, observe, False, changes, dump, wishes, code=code)
 
     compiled, kept = lowered_step(step, recompute, lowered, chosen)
     program = _program(step.finish(compiled))
@@ -636,7 +645,7 @@ def compile_step(
     if step.still:
         names = ", ".join(map(shortened, step.still))
         notes.append(f"the loss does not change with {names}: not trained")
-    program.notes = tuple(notes)
+    program.notes = (*notes, *program.notes)
     return program
 
 
@@ -664,6 +673,7 @@ def _lowered(
     wishes: tuple[Wish, ...],
     residence: Residence | None = None,
     whole: bool = False,
+    code: str = "auto",
 ) -> Compiled:
     """The program of a graph; without a fabric, on a square that is chosen for it."""
     from wsc.pipeline import run_passes
@@ -672,10 +682,20 @@ def _lowered(
         fabric = _changed(find_fabric(DEFAULT), settings).sized(*dump.size)
     if fabric is None:
         return _smallest(
-            graph, precision, name, observe, same_order, settings, dump, wishes, residence, whole
+            graph,
+            precision,
+            name,
+            observe,
+            same_order,
+            settings,
+            dump,
+            wishes,
+            residence,
+            whole,
+            code,
         )
     return run_passes(
-        graph, fabric, precision, name, observe, same_order, residence, dump, wishes, whole
+        graph, fabric, precision, name, observe, same_order, residence, dump, wishes, whole, code
     )
 
 
@@ -770,22 +790,39 @@ def _smallest(
     wishes: tuple[Wish, ...],
     residence: Residence | None,
     whole: bool,
+    code: str,
 ) -> Compiled:
-    """The smallest square on which the model fits and no tile has too much to do."""
+    """The smallest square on which the model fits and no tile has too much to do.
+
+    One on which all of its code fits is taken rather than a smaller one, on which that has to come
+    in sections.
+    """
     from wsc.cost import multiply_accumulates
+    from wsc.ir.forms import AUTO, RESIDENT
     from wsc.passes.depth import Deep
     from wsc.pipeline import run_passes
 
     work = graph.work if isinstance(graph, Deep) else multiply_accumulates(graph)
     failure: CompileError | None = None
-    for width, height in SIZES:
+    ways = (RESIDENT, AUTO) if code == AUTO else (code,)
+    for way, (width, height) in product(ways, SIZES):
         last = (width, height) == SIZES[-1]
         if work > WORK_PER_TILE * width * height * 8 and not last:
             continue
         fabric = _changed(find_fabric(f"{width}x{height}"), settings)
         try:
             return run_passes(
-                graph, fabric, precision, name, observe, same_order, residence, dump, wishes, whole
+                graph,
+                fabric,
+                precision,
+                name,
+                observe,
+                same_order,
+                residence,
+                dump,
+                wishes,
+                whole,
+                way,
             )
         except UnknownForm:
             raise
@@ -796,10 +833,12 @@ def _smallest(
 
 
 def _program(compiled: Compiled) -> Program:
+    from wsc.passes.sections import code_note
+
     files = (*compiled.files, *description_files(compiled.fabric))
     sources = (constant.source for constant in compiled.constants)
     checkpoint = next((item.folder for item in sources if isinstance(item, Member)), None)
-    return Program(
+    program = Program(
         compiled.program,
         compiled.fabric,
         compiled.constants,
@@ -807,6 +846,9 @@ def _program(compiled: Compiled) -> Program:
         checkpoint=checkpoint,
         noted=compiled.noted,
     )
+    note = code_note(compiled.program, compiled.fabric)
+    program.notes = (note,) if note else ()
+    return program
 
 
 def _machine(assembly: Assembly, path: Path, text: str) -> Fabric:

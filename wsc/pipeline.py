@@ -14,7 +14,7 @@ import numpy as np
 from wsc.cost.model import multiply_accumulates
 from wsc.errors import CompileError, DoesNotFit, shortened
 from wsc.ir.cut import Cut, NotAlike
-from wsc.ir.forms import Noted, Wish
+from wsc.ir.forms import AUTO, RESIDENT, SECTIONS, Noted, Wish
 from wsc.ir.graph import Constant, Contract, Graph, Move
 from wsc.ir.tasks import Placed
 from wsc.isa.code_size import block_bytes, code_bytes
@@ -36,6 +36,7 @@ from wsc.passes.memory import Allocate, check_room_for_code
 from wsc.passes.place import Place
 from wsc.passes.roll import LAYER
 from wsc.passes.route import AssignColors
+from wsc.passes.sections import Sections
 from wsc.passes.simplify import Simplify
 from wsc.passes.stage import Pass, Stage, run
 from wsc.passes.steps import Residence, TakeSteps
@@ -72,13 +73,15 @@ def passes(
     wishes: tuple[Wish, ...] = (),
     cut: Cut | None = None,
     together: bool = False,
+    code: str = AUTO,
 ) -> tuple[Pass[Any, Any], ...]:
     """The passes, in order, each with its reason for standing there.
 
     alike: whether layers that repeat are laid out alike. work: multiply-accumulates of the
     network, for its reports. residence: what stays on the fabric from step to step.
     wishes: what is asked of the forms of nodes. cut: layers that the graph is without, and the
-    program has. together: no part of a result leaves before all of it is made.
+    program has. together: no part of a result leaves before all of it is made. code: whether it
+    comes in sections.
     """
     together = together or residence is not None  # a step's results are among those of others
     resident = residence is not None and residence.weights
@@ -99,6 +102,7 @@ def passes(
         Allocate(fabric),  # addresses before kernels: instructions name them
         # Kernels and the streams that they consume.
         Emit(fabric, precision, model, work, long_lines(fabric) if resident else frozenset()),
+        Sections(fabric, code),  # code that leaves no room, once it is known how long it is
         AssignColors(fabric),  # routes last: which flows exist is known when all kernels are
     )
 
@@ -114,6 +118,7 @@ def run_passes(
     dump: Dump | None = None,
     wishes: tuple[Wish, ...] = (),
     whole: bool = False,
+    code: str = AUTO,
 ) -> Compiled:
     """Lower a graph to a verified program.
 
@@ -121,7 +126,8 @@ def run_passes(
     same_order, residence: see ``wsc.compile``. dump: what a pass gave for this graph, where to go
     on from; the passes up to that one are left out. wishes: what is asked of the forms of nodes,
     the last one first. whole: all layers of a deep network go through every pass, as they do where
-    nodes are asked for; else a few of them stand for all, if the program is the same.
+    nodes are asked for; else a few of them stand for all, if the program is the same. code: see
+    ``wsc.passes.sections``.
 
     observe: called with each pass's name and result, ``import`` first.
 
@@ -141,6 +147,7 @@ def run_passes(
         residence=residence,
         dump=dump,
         wishes=wishes,
+        code=code,
     )
     all_layers = cache(make)
     simplified = cache(lambda: Simplify().apply(all_layers()))
@@ -213,6 +220,7 @@ def _run(
     residence: Residence | None,
     dump: Dump | None,
     wishes: tuple[Wish, ...],
+    code: str,
     alike: bool,
     together: bool = False,
 ) -> Compiled:
@@ -229,7 +237,7 @@ def _run(
     if observe is not None:
         observe(IMPORT, stage)
     steps = passes(
-        fabric, precision, model, same_order, alike, work, residence, wishes, cut, together
+        fabric, precision, model, same_order, alike, work, residence, wishes, cut, together, code
     )
     if dump is not None:
         stage, steps = _resumed(dump, stage, fabric, steps)
@@ -246,7 +254,8 @@ def _run(
                 raise
             emit = Emit(fabric, precision, model)
             free = emit.apply(Allocate(fabric, limited=False).apply(stage))
-            raise _surely(_code_too_long(free, fabric) or error, free, fabric) from None
+            said = _code_too_long(free, fabric, code) or error
+            raise _surely(said, free, fabric) from None
         if isinstance(stage, Placed):
             noted = stage.noted or noted
         if observe is not None:
@@ -317,11 +326,13 @@ def _surely(error: DoesNotFit, program: Program, fabric: Fabric) -> DoesNotFit:
     return error
 
 
-def _code_too_long(program: Program, fabric: Fabric) -> DoesNotFit | None:
+def _code_too_long(program: Program, fabric: Fabric, held: str) -> DoesNotFit | None:
     """What to say of values that do not fit if the code alone does not: no more tiles help then.
 
-    program: as if a tile had as much SRAM as it takes.
+    program: as if a tile had as much SRAM as it takes. held: whether code may come in sections.
     """
+    if held != RESIDENT:
+        program = Sections(fabric, SECTIONS).apply(program)
     code = max(code_bytes(program, fabric).values(), default=0)
     return code_too_long(program, fabric, code) if code > fabric.sram_bytes else None
 

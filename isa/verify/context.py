@@ -18,6 +18,7 @@ from wsc.isa.printer import print_operation, print_statement, print_transfer, pr
 from wsc.isa.program import (
     NOWHERE,
     Call,
+    Direction,
     EdgeTensor,
     If,
     Loop,
@@ -31,6 +32,7 @@ from wsc.isa.program import (
     Transfer,
     Update,
     WeightFile,
+    edge_places,
 )
 from wsc.isa.turns import distinct_transfers
 from wsc.isa.types import Side
@@ -87,6 +89,16 @@ class Context:
     def transfers(self) -> tuple[Transfer, ...]:
         """The entries of the schedule, each once if the turns of its loop are alike."""
         return tuple(distinct_transfers(self.program))
+
+    @cached_property
+    def edge_places(self) -> dict[tuple[Direction, str], int]:
+        """(direction of a transfer, name) -> place of the edge tensor."""
+        return edge_places(self.program.edge_tensors)
+
+    def edge_tensor(self, transfer: Transfer) -> EdgeTensor:
+        """What a transfer moves elements of."""
+        place = self.edge_places[transfer.direction, transfer.tensor]
+        return self.program.edge_tensors[place]
 
     @cached_property
     def regions(self) -> dict[str, Region]:

@@ -1,6 +1,7 @@
 """Whether every element of an output is drained once, and every element of an input is fed.
 
-What is not drained would be zero. What is not fed has no effect, which may be meant.
+What is not drained would be zero. What is not fed has no effect, which may be meant. What is kept
+is drained as an output is, before the edge feeds it.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def _input(context: Context, tensor: EdgeTensor, feeds: list[Transfer]) -> None:
     pieces = [piece for transfer in feeds for piece in _pieces(context, transfer)]
     fed = sum(piece.bases.size * math.prod(piece.extents) for piece in pieces)
     missing = ""
-    if tensor.kind is Kind.INPUT and 0 < size <= _MOST:
+    if tensor.kind is not Kind.WEIGHT and 0 < size <= _MOST:
         reached = np.zeros(size, np.bool_)
         for piece in pieces:
             reached[_places(piece)] = True
@@ -53,7 +54,7 @@ def _input(context: Context, tensor: EdgeTensor, feeds: list[Transfer]) -> None:
         missing = f", not element {int(np.argmin(reached))}" if 0 < fed < size else ""
     if fed >= size:
         return
-    what = f"{tensor.kind.value} '{tensor.name}'"
+    what = f"{'' if tensor.kind is Kind.KEPT else f'{tensor.kind.value} '}'{tensor.name}'"
     if fed:
         message = f"{fed} of the {size} elements of {what} are fed{missing}; the others have no"
     else:
@@ -62,7 +63,7 @@ def _input(context: Context, tensor: EdgeTensor, feeds: list[Transfer]) -> None:
 
 
 def outputs(context: Context) -> None:
-    """The drains of each output bring each of its elements, and none twice.
+    """The drains of each output, and of what is kept, bring each of its elements, and none twice.
 
     Expects that every transfer stays within its tensor, so that its numbers are bounded.
     """
@@ -71,8 +72,27 @@ def outputs(context: Context) -> None:
         if transfer.direction is Direction.DRAIN:
             drains.setdefault(transfer.tensor, []).append(transfer)
     for tensor in context.program.edge_tensors:
-        if tensor.kind is Kind.OUTPUT:
+        if tensor.kind in (Kind.OUTPUT, Kind.KEPT):
             _output(context, tensor, drains.get(tensor.name, []))
+
+
+def order(context: Context) -> None:
+    """What is kept is drained by entries that stand before those that feed it."""
+    kept = {t.name: t for t in context.program.edge_tensors if t.kind is Kind.KEPT}
+    fed: dict[str, Transfer] = {}
+    for transfer in plain_transfers(context.program) if kept else ():
+        name = transfer.tensor
+        if name not in kept:
+            continue
+        if transfer.direction is Direction.FEED:
+            fed.setdefault(name, transfer)
+        elif name in fed:
+            context.say(
+                f"'{name}' is kept, and is fed before this entry has drained all of it; "
+                "let the feed stand behind it",
+                transfer,
+                name,
+            )
 
 
 def _output(context: Context, tensor: EdgeTensor, drains: list[Transfer]) -> None:
@@ -95,10 +115,11 @@ def _output(context: Context, tensor: EdgeTensor, drains: list[Transfer]) -> Non
                 context.say(message, transfer, tensor.name)
                 return
     if moved < size:
+        kept = tensor.kind is Kind.KEPT
+        effect = "its feeds wait for all of them" if kept else "the others would be zero"
         missing = f", not element {int(np.argmin(times))}" if times.size else ""
         context.say(
-            f"{moved} of the {size} elements of '{tensor.name}' are drained{missing}; "
-            "the others would be zero",
+            f"{moved} of the {size} elements of '{tensor.name}' are drained{missing}; {effect}",
             tensor,
         )
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from wsc.isa import expr as ex
 from wsc.isa.program import Direction, Region, Transfer
 from wsc.isa.turns import plain_transfers
-from wsc.isa.types import Control, Side
+from wsc.isa.types import Control, DType, Side
 from wsc.isa.verify.context import Context
 from wsc.isa.verify.follow import Traffic
 from wsc.isa.verify.routes import side_length
@@ -21,12 +21,27 @@ Counts = npt.NDArray[np.int64]
 MOST_REPETITIONS = 4_096  # of a transfer with control wavelets in between
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Wavelets that cores or ports put into a color, one after the other: how many each puts.
+
+    dtype: of their elements; None for control wavelets.
+    """
+
+    control: Control
+    dtype: DType | None
+    counts: Counts
+
+
 @dataclass(slots=True)
 class Port:
-    """What the edge does with a color on one side: plays it, and takes so many at each place."""
+    """What the edge does with a color on one side: plays it, and takes so many at each place.
 
-    played: list[tuple[Control, Counts]] = field(default_factory=list[tuple[Control, Counts]])
-    taken: Counts | None = None
+    taken: by the type of the elements.
+    """
+
+    played: list[Piece] = field(default_factory=list[Piece])
+    taken: dict[DType, Counts] = field(default_factory=dict[DType, Counts])
     transfer: Transfer | None = None
 
 
@@ -59,28 +74,31 @@ class Ends:
             self.unknown.add(transfer.color)
             return
         total = once.sum(axis=0) * rows * (count if parts == 1 else 1)
+        dtype = self.context.edge_tensor(transfer).dtype
         port = self._port(transfer.color, transfer.side)
         port.transfer = transfer
         if transfer.direction is Direction.DRAIN:
-            self._take(port, region, transfer.side, total)
+            self._take(port, dtype, region, transfer.side, total)
         elif transfer.then is Control.NONE:
-            port.played.append((Control.NONE, self._line(region, transfer.side, total)))
+            line = self._line(region, transfer.side, total)
+            port.played.append(Piece(Control.NONE, dtype, line))
         else:
             # Repetitions that are alike share their line: there may be very many.
             lines = [self._line(region, transfer.side, part * rows) for part in once]
             switch = self._line(region, transfer.side, guard)
             for number in range(count):
-                port.played.append((Control.NONE, lines[number % parts]))
-                port.played.append((transfer.then, switch))
+                port.played.append(Piece(Control.NONE, dtype, lines[number % parts]))
+                port.played.append(Piece(transfer.then, None, switch))
         if transfer.final is not Control.NONE:
-            port.played.append((transfer.final, self._line(region, transfer.side, guard)))
+            line = self._line(region, transfer.side, guard)
+            port.played.append(Piece(transfer.final, None, line))
         if transfer.lookup is not None:
             rows = transfer.lookup
             values = np.zeros(side_length(region, rows.side), np.int64)
             values[rows.port] = rows.count * count
             asked = self._port(rows.color, rows.side)
             asked.transfer = transfer
-            self._take(asked, region, rows.side, values)
+            self._take(asked, DType.I32, region, rows.side, values)
 
     def _repetitions(self, transfer: Transfer, region: Region) -> tuple[Counts, Counts]:
         """[repetitions, ports]: elements of each; one row where they are equal. And the guard."""
@@ -108,6 +126,5 @@ class Ends:
         line[start : start + len(values)] = values
         return line
 
-    def _take(self, port: Port, region: Region, side: Side, values: Counts) -> None:
-        line = self._line(region, side, values)
-        port.taken = line if port.taken is None else port.taken + line
+    def _take(self, port: Port, dtype: DType, region: Region, side: Side, values: Counts) -> None:
+        port.taken[dtype] = port.taken.get(dtype, 0) + self._line(region, side, values)

@@ -32,13 +32,14 @@ from wsc.isa.program import (
 )
 from wsc.isa.spans import spanned
 from wsc.isa.table import BY_NAME, Form
-from wsc.isa.types import Control
+from wsc.isa.types import Control, DType
 from wsc.isa.values import VALUES, Class, wrap
 from wsc.isa.verify.context import Context, Mask
 from wsc.isa.verify.facts import End, Facts, Scope, ends_of
 from wsc.isa.verify.tiles import element_type, within
 
 Number = int | npt.NDArray[np.int64]  # the same in all tiles, or one for each
+ByType = dict[DType | None, Number]  # of wavelets, by the type of their elements
 
 MOST_VISITS = 20_000  # statements that are followed in a region; fewer where it has many tiles
 MANY_TILES = 1 << 16
@@ -73,10 +74,20 @@ Window = dict[str, Value]
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """Wavelets that follow each other in a color: data, or equal control wavelets."""
+    """Wavelets that follow each other in a color: data, or equal control wavelets.
+
+    counts: how many elements of each type; of control wavelets one number, under no type.
+    """
 
     control: Control
-    count: Number
+    counts: ByType
+
+    def add(self, other: ByType, there: Number = 1) -> Burst:
+        """With more wavelets behind it, in the tiles that are there."""
+        counts = dict(self.counts)
+        for dtype, count in other.items():
+            counts[dtype] = counts.get(dtype, 0) + count * there
+        return Burst(self.control, counts)
 
 
 @dataclass(slots=True)
@@ -87,44 +98,48 @@ class Traffic:
     instruction that uses each end.
     """
 
-    taken: dict[str, Number] = field(default_factory=dict[str, Number])
+    taken: dict[str, ByType] = field(default_factory=dict[str, ByType])
     put: dict[str, list[Burst]] = field(default_factory=dict[str, list[Burst]])
     unknown: set[End] = field(default_factory=set[End])
     ops: dict[End, Op] = field(default_factory=dict[End, Op])
 
-    def take(self, color: str, count: Number) -> None:
+    def take(self, color: str, dtype: DType | None, count: Number) -> None:
         """Count wavelets that cores take."""
-        self.taken[color] = self.taken.get(color, 0) + count
+        taken = self.taken.setdefault(color, {})
+        taken[dtype] = taken.get(dtype, 0) + count
 
-    def send(self, color: str, control: Control, count: Number) -> None:
+    def send(self, color: str, control: Control, counts: ByType, there: Number = 1) -> None:
         """Count wavelets that cores put into a color, behind those that are counted already."""
         bursts = self.put.setdefault(color, [])
         if bursts and bursts[-1].control is control:
-            bursts[-1] = Burst(control, bursts[-1].count + count)
+            bursts[-1] = bursts[-1].add(counts, there)
         elif len(bursts) < MOST_BURSTS:
-            bursts.append(Burst(control, count))
+            bursts.append(Burst(control, {}).add(counts, there))
         else:
             self.unknown.add((True, color))
 
     def add(self, other: Traffic, times: Number = 1) -> None:
         """Append what happens in other code, so many times one after the other."""
-        for color, count in other.taken.items():
-            total = _product(count, times)
-            if total is None:
-                self.unknown.add((False, color))
-            else:
-                self.take(color, total)
+        for color, counts in other.taken.items():
+            for dtype, count in counts.items():
+                total = _product(count, times)
+                if total is None:
+                    self.unknown.add((False, color))
+                else:
+                    self.take(color, dtype, total)
         for color, bursts in other.put.items():
-            total = _product(bursts[0].count, times)
-            if total is None:
+            totals = {t: _product(count, times) for t, count in bursts[0].counts.items()}
+            known = {t: total for t, total in totals.items() if total is not None}
+            if len(known) < len(totals):
                 self.unknown.add((True, color))
                 continue
             if len(bursts) == 1:
-                self.send(color, bursts[0].control, total)
+                self.send(color, bursts[0].control, known)
                 continue
             for turn in range(min(int(np.max(times)), MOST_BURSTS)):
+                there = (np.asarray(times) > turn).astype(np.int64)
                 for burst in bursts:
-                    self.send(color, burst.control, burst.count * (np.asarray(times) > turn))
+                    self.send(color, burst.control, burst.counts, there)
         self.unknown |= other.unknown
         for end, op in other.ops.items():
             self.ops.setdefault(end, op)
@@ -396,7 +411,7 @@ class _Follower:
             return
         tiles: Number = 1 if where is None else where.astype(np.int64)
         if op.color is not None:
-            traffic.send(op.color, op.control, tiles)
+            traffic.send(op.color, op.control, {None: tiles})
         for index, operand in enumerate(op.operands):
             if not isinstance(operand, Queue):
                 continue
@@ -408,9 +423,9 @@ class _Follower:
             if count is None:
                 traffic.unknown.add((index == 0, operand.color))
             elif index == 0:
-                traffic.send(operand.color, Control.NONE, count)
+                traffic.send(operand.color, Control.NONE, {element_type(op, index): count})
             else:
-                traffic.take(operand.color, count)
+                traffic.take(operand.color, element_type(op, index), count)
 
     def _address(
         self,
@@ -529,7 +544,9 @@ def _distinct(arrays: list[npt.NDArray[np.int64]]) -> tuple[npt.NDArray[np.int64
         marks = np.zeros(prod(sizes), bool)
         marks[keys] = True
         found = np.flatnonzero(marks)
-        places = (np.cumsum(marks) - 1)[keys]
+        row_of = np.empty(len(marks), np.int64)  # what is not marked is not asked for
+        row_of[found] = np.arange(len(found))
+        places = row_of[keys]
     else:
         found, places = np.unique(keys, return_inverse=True)
         places = places.reshape(keys.shape)

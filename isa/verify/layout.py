@@ -9,6 +9,7 @@ import numpy as np
 from wsc.isa.code_size import code_bytes
 from wsc.isa.limits import MOST_CELLS, MOST_DRAWN, MOST_NUMBER
 from wsc.isa.program import EdgeTensor, Extent, Kind, Tensor
+from wsc.isa.sections import room_bytes
 from wsc.isa.types import Side, host_dtype
 from wsc.isa.verify.context import Context
 
@@ -203,7 +204,9 @@ def memory(context: Context) -> None:
     there = context.fabric.sram_bytes
     ends = [(tensor.address + tensor.bytes, tensor.name) for tensor in context.program.tensors]
     data, last = max(ends, default=(0, ""))
+    room = room_bytes(context.program)  # of sections: tensors and code
     for name, code in code_bytes(context.program, context.fabric).items():
+        code -= room
         if data + code > there:
             up_to = f" (up to the end of '{last}')" if last else ""
             context.say(

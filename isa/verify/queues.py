@@ -16,9 +16,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wsc.isa import expr as ex
-from wsc.isa.code_size import reachable
 from wsc.isa.program import Call, If, Loop, Op, Procedure, Queue, Region, Scalar, Statement
-from wsc.isa.statements import Use, assigned, expressions, instructions, statements
+from wsc.isa.statements import (
+    Use,
+    assigned,
+    expressions,
+    instructions,
+    reachable,
+    statements,
+)
 from wsc.isa.table import BY_NAME, Form
 from wsc.isa.types import Side
 from wsc.isa.values import VALUES, Class, wrap
@@ -145,6 +151,8 @@ class _Walk:
     def _value(self, node: ex.Expr, registers: Values) -> int | None:
         if isinstance(node, ex.Int):
             return node.value
+        if isinstance(node, ex.Name):
+            return registers[node.name] if node.name in registers else self.static[node.name]
         known = ChainMap[str, Any](registers, self.static)
         if any(known[name] is None for name in ex.names(node)):
             return None

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from wsc.isa import expr as ex
-from wsc.isa.code_size import reachable
 from wsc.isa.limits import MOST_ROW, MOST_STEPS, fits_word
 from wsc.isa.program import (
     Call,
@@ -25,7 +24,7 @@ from wsc.isa.program import (
     row_level,
 )
 from wsc.isa.spans import Span, show_address, spanned
-from wsc.isa.statements import assigned, calls, expressions
+from wsc.isa.statements import assigned, calls, expressions, reachable
 from wsc.isa.table import BY_NAME, Form, operand_type
 from wsc.isa.types import DType, Side
 from wsc.isa.verify.context import Context, Mask, first

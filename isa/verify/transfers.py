@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from wsc.isa import expr as ex
 from wsc.isa.limits import MOST_CASES, MOST_NUMBER, MOST_WORD
-from wsc.isa.program import Direction, EdgeTensor, Kind, Region, Transfer, edge_places
+from wsc.isa.program import Direction, EdgeTensor, Kind, Region, Transfer
 from wsc.isa.spans import Span, elements, show_address, spanned, split_offset
 from wsc.isa.types import OF_TWO_WORDS, Control, DType, Side
 from wsc.isa.verify.context import Context, Mask
@@ -24,10 +24,9 @@ _BLOCK = 1 << 20  # ports times repetitions that are looked at together
 
 def transfers(context: Context, network: Network) -> None:
     """Each transfer stands at the edge, meets a route, and stays within its tensor."""
-    tensors, places = context.program.edge_tensors, edge_places(context.program.edge_tensors)
     for transfer in context.transfers:
         region = context.regions[transfer.region]
-        tensor = tensors[places[transfer.direction, transfer.tensor]]
+        tensor = context.edge_tensor(transfer)
         if not _at_edge(context, region, transfer, transfer.side):
             continue
         if not _kind(context, transfer, tensor):
@@ -105,7 +104,7 @@ def _at_edge(context: Context, region: Region, transfer: Transfer, side: Side) -
 def _kind(context: Context, transfer: Transfer, tensor: EdgeTensor) -> bool:
     """What is said of a transfer suits it; whether its counts are ones to go on with."""
     feeds = transfer.direction is Direction.FEED
-    if feeds == (tensor.kind is Kind.OUTPUT):
+    if tensor.kind is not Kind.KEPT and feeds == (tensor.kind is Kind.OUTPUT):
         verb = "fed" if feeds else "drained into"
         context.say(
             f"'{tensor.name}' is an {tensor.kind.value} and cannot be {verb}", transfer, tensor.name

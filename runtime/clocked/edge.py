@@ -174,6 +174,32 @@ def index_arrived(s: Machine, slot: int, queue: int, t: int) -> None:
 
 
 @kernel
+def awaits(s: Machine, queue: int) -> bool:
+    """Whether the next element of a feed is of a tensor of which not all has been drained."""
+    cursor = s.queues[queue]
+    shape = s.shapes[s.records[cursor.record].shape]
+    return cursor.state == ELEMENT and s.awaited[shape.tensor] > 0
+
+
+@kernel
+def element_drained(s: Machine, tensor: int) -> None:
+    """One element less is missing; with the last one of what is kept its feeds may go on.
+
+    The ports have asked to feed before anything is drained: they go on in the next cycle.
+    """
+    if s.awaited[tensor] == 0:
+        return
+    s.awaited[tensor] -= 1
+    if s.awaited[tensor] > 0:
+        return
+    for queue in range(s.now[0].queues):
+        if s.queues[queue].record < s.queues[queue].end:
+            shape = s.shapes[s.records[s.queues[queue].record].shape]
+            if shape.tensor == tensor and shape.direction == FEED:
+                wake_feed(s, queue)
+
+
+@kernel
 def take_out(s: Machine, slot: int, queue: int, t: int) -> None:
     """The head of an input buffer leaves, as an element or an index; the schedule goes on."""
     shape = s.records[s.queues[queue].record].shape
@@ -181,6 +207,7 @@ def take_out(s: Machine, slot: int, queue: int, t: int) -> None:
         index_arrived(s, slot, queue, t)
     else:
         keep_element(s, slot, queue, t)
+        element_drained(s, s.shapes[shape].tensor)
         s.now[0].moved += 1
     advance(s, queue)
 

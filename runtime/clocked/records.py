@@ -285,6 +285,7 @@ TABLES: dict[str, tuple[Any, int]] = {
     "lookups": (LOOKUP, FLAT),
     "lookup_count": (np.int64, FLAT),
     "lookup_time": (np.int64, FLAT),
+    "awaited": (np.int64, FLAT),  # of each edge tensor: what is to be drained before it is fed
     # The dynamic network.
     "dynamic_inputs": (BUFFER, FLAT),  # SIDES * tile + side
     "dynamic_cells": (DYNAMIC_CELL, FLAT),  # of the input buffers, one after the other

@@ -201,6 +201,7 @@ def edge(image: Image) -> Tables:
         "lookups": as_records(schedule.lookups, LOOKUP),
         "lookup_count": np.zeros(len(schedule.lookups), np.int64),
         "lookup_time": np.zeros(int(schedule.lookups[:, 1].sum()) + 1, np.int64),
+        "awaited": schedule.awaited.copy(),
     }
 
 
@@ -269,6 +270,7 @@ def observe(machine: Any) -> Observations:
         slots=by_name(machine.slots, SLOT),
         fifos=by_name(machine.fifos, FIFO),
         queues=as_columns(machine.queues, np.int64),
+        awaited=machine.awaited,
         positions=by_name(machine.positions, POSITION),
         held=machine.dynamic_inputs["count"],
         traced=machine.traced,

@@ -14,15 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from wsc.isa.program import Direction, Location
+from wsc.isa.program import Direction, Location, Transfer
 from wsc.isa.shown import Facts, Shown, named
 from wsc.runtime.errors import RuntimeFault
 from wsc.runtime.image import Image
 from wsc.runtime.nodes import statements_of
 from wsc.runtime.observations.records import Reason
-from wsc.runtime.schedule import Hcol, Qcol, Rcol
+from wsc.runtime.schedule import QUEUE
 from wsc.runtime.stops import coordinates
-from wsc.runtime.tables import COUNTED
+from wsc.runtime.tables import COUNTED, by_name
 
 EDGE = "the edge"
 FEW = 3  # waits that are shown
@@ -322,18 +322,31 @@ class Causes(Shown):
             node = image.code.statements[statement].nodes
             doer += f", stream unit {unit - 1}" if unit else ""
             return Place(doer, image.code.where[row], name, named(node))
-        schedule = image.schedule
-        shape = schedule.shapes[schedule.records[row, Rcol.SHAPE]]
-        transfer = image.transfers[int(shape[Hcol.TRANSFER])]
-        slot = image.routes.records[int(schedule.queues[who - threads, Qcol.SLOT])]
+        transfer = self._transfer(row)
+        cursor = by_name(image.schedule.queues, QUEUE)[who - threads]
+        slot = image.routes.records[int(cursor.slot)]
         at = coordinates(image.program, int(slot.tile))
         verb = "feed" if transfer.direction is Direction.FEED else "drain"
         text = f"{verb} {transfer.tensor}"
         return Place(f"{EDGE} at {at}", transfer.where, text, named(transfer.nodes))
 
+    def _transfer(self, row: int) -> Transfer:
+        """The entry of the schedule that a record of an edge queue is of."""
+        return self.image.transfers[int(self.image.schedule.shape_of(row).transfer)]
+
+    def _fed(self, event: np.void) -> Transfer | None:
+        """The entry of the schedule that an event feeds; None if it is no feed of the edge."""
+        if int(event["who"]) < self.image.tiles * self.units:
+            return None
+        transfer = self._transfer(int(event["row"]))
+        return transfer if transfer.direction is Direction.FEED else None
+
     def _waited_for(self, event: np.void) -> str:
         """What an event waited for before it began, in words; empty if for nothing."""
         reason, what = Reason(int(event["reason"])), int(event["what"])
+        transfer = self._fed(event)
+        if reason is Reason.INPUT and transfer is not None and transfer.lookup is None:
+            return f"the last element of '{transfer.tensor}' to be drained"
         if reason in (Reason.INPUT, Reason.OUTPUT):
             number = int(self.image.routes.records.color[what])
             color = self.image.program.colors[number][0]

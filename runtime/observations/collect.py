@@ -16,7 +16,7 @@ from wsc.isa.types import DType
 from wsc.runtime.counters import ColorLinks, Counters, Stall, longest_first
 from wsc.runtime.image import Image
 from wsc.runtime.observations.records import Observations, Reason
-from wsc.runtime.tables import COUNTED, FABRIC, Kind, Ocol
+from wsc.runtime.tables import COUNTED, FABRIC, Kind
 
 _QUEUES = (Reason.INPUT, Reason.OUTPUT)  # columns of ``Observations.stalls``
 _COLUMN = {  # of the counters of a tile
@@ -127,7 +127,7 @@ def _stalls(image: Image, waits: np.ndarray) -> tuple[Stall, ...]:
 
 def _cause(image: Image, row: int, reason: Reason) -> tuple[str, int]:
     """The color, and the number of the semaphore or unit, that a row of the code waits for."""
-    rows, operands = image.code.records, image.code.operands
+    rows, operands = image.code.records, image.code.operand_records
     if reason is Reason.SEMAPHORE:
         return "", int(rows.semaphore[row])
     if reason is Reason.UNIT:
@@ -139,7 +139,7 @@ def _cause(image: Image, row: int, reason: Reason) -> tuple[str, int]:
     first, count = int(rows.operands[row]), int(rows.count[row])
     bounds = (first, first + 1) if reason is Reason.OUTPUT else (first + 1, first + count)
     mine = operands[slice(*bounds)]
-    numbers = mine[mine[:, Ocol.KIND] == FABRIC, Ocol.COLOR].tolist()
+    numbers = mine.color[mine.kind == FABRIC].tolist()
     names = dict.fromkeys(image.program.colors[number][0] for number in numbers)
     return "' or '".join(names), -1
 

@@ -47,7 +47,7 @@ def report(image: Image, seen: Observations, cycle: int) -> str:
     head = f"deadlock in cycle {cycle}: nothing can move any more"
     waits = (
         *_units(image, seen),
-        *edge_waits(image, seen.queues, "room in the router"),
+        *edge_waits(image, seen.queues, seen.awaited, "room in the router"),
         *_wavelets(image, seen),
     )
     return grouped(image.program, head, waits)

@@ -134,7 +134,8 @@ class Observations:
     passes: of main. moves, lost: wavelets, and lost cycles, of a slot on each link. stalls:
     cycles that the main thread waited for a slot's input, and for room in its output. waits:
     likewise, for each row of the code and ``Reason``. dynamic_links: of a tile. counted:
-    instructions. slots, fifos, queues, positions: tables of the image as the run has left them.
+    instructions. slots, fifos, queues, awaited, positions: tables of the image as the run has left
+    them.
     held: wavelets in each buffer of the dynamic network. traced, trace: where each unit's
     entries are, and these. traced_statements: whether each is traced.
     """
@@ -156,6 +157,7 @@ class Observations:
     slots: Records
     fifos: Records
     queues: np.ndarray
+    awaited: np.ndarray
     positions: Records
     held: np.ndarray
     traced: np.ndarray

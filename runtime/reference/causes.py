@@ -219,12 +219,16 @@ def edge_doer(s: Machine, queue: int) -> int:
 
 
 @kernel
-def feeds_next(s: Machine, queue: int, wanted: int, t: int) -> None:
-    """A queue of the edge is about to feed. wanted: the lookup value that it needed, or -1."""
+def feeds_next(s: Machine, queue: int, wanted: int, tensor: int, t: int) -> None:
+    """A queue of the edge is about to feed an element of a tensor.
+
+    wanted: the lookup value that it needed, or -1.
+    """
     who, slot = edge_doer(s, queue), s.queues[queue].slot
     doer, record = s.doers[who], s.queues[queue].record
     waited = t - doer.since
     room, switch = s.cell_causes[tail_cell(s, slot)], s.switch_causes[slot]
+    drained = s.kept_causes[tensor]
     doer.since = t + 1
     doer.end = t + 1
     if waited > 0 and room.event >= 0 and room.freed == t - 1:
@@ -236,6 +240,11 @@ def feeds_next(s: Machine, queue: int, wanted: int, t: int) -> None:
     elif wanted >= 0 and s.lookup_causes[wanted].freed == t - 1:
         index = s.lookup_causes[wanted]
         note(s, who, record, NO_STATEMENT, Reason.INPUT, slot, t, waited, index.event, index.time)
+    elif waited > 0 and drained.event >= 0 and drained.freed >= t - waited:
+        # It is kept, and the last of it has been drained while the edge waited.
+        note(
+            s, who, record, NO_STATEMENT, Reason.INPUT, slot, t, waited, drained.event, drained.time
+        )
     elif doer.event < 0 or s.events[doer.event % s.now[0].causes].row != record:
         begun = t if doer.event < 0 else t - waited
         note(s, who, record, NO_STATEMENT, Reason.NONE, 0, begun, 0, doer.event, begun)
@@ -261,6 +270,14 @@ def index_comes(s: Machine, at: int, t: int) -> None:
     s.lookup_causes[at].event = s.now[0].moving
     s.lookup_causes[at].time = s.now[0].moving_time
     s.lookup_causes[at].freed = t
+
+
+@kernel
+def element_comes(s: Machine, tensor: int, t: int) -> None:
+    """The element that an edge queue has just taken for a tensor: who sent it."""
+    s.kept_causes[tensor].event = s.now[0].moving
+    s.kept_causes[tensor].time = s.now[0].moving_time
+    s.kept_causes[tensor].freed = t
 
 
 # --- semaphores and messages ------------------------------------------------------------

@@ -45,6 +45,7 @@ def cause_sizes(image: Image, units: int) -> dict[str, int]:
         "switch_causes": len(image.routes.slots) + 1,
         "count_causes": image.tiles * image.fabric.semaphores + 1,
         "lookup_causes": int(image.schedule.lookups[:, 1].sum()) + 1,
+        "kept_causes": len(image.program.edge_tensors) + 1,
         "message_causes": moving * image.fabric.dynamic_places + 1,
     }
 

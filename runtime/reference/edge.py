@@ -7,11 +7,18 @@ from __future__ import annotations
 
 from wsc.runtime.clocked import own
 from wsc.runtime.clocked.basics import fault, head_cell, room
-from wsc.runtime.clocked.edge import ELEMENT, value_wanted
+from wsc.runtime.clocked.edge import ELEMENT, awaits, value_wanted
 from wsc.runtime.clocked.routers import first_after, serve
 from wsc.runtime.kernels.plain import side_of
 from wsc.runtime.reference.basics import activate_port, push
-from wsc.runtime.reference.causes import drains_next, edge_doer, feeds_next, index_comes, sends
+from wsc.runtime.reference.causes import (
+    drains_next,
+    edge_doer,
+    element_comes,
+    feeds_next,
+    index_comes,
+    sends,
+)
 from wsc.runtime.reference.compiled import LIBRARY, Machine, halves_at, integers_at, kernel
 from wsc.runtime.reference.races import blank
 from wsc.runtime.reference.records import Fault
@@ -40,8 +47,9 @@ def enter_fabric(s: Machine, queue: int, control: int, visible: int, t: int) -> 
     """The bits of an element, 16 or 32, become a wavelet."""
     cursor, value = s.queues[queue], 0
     if s.now[0].causes != 0:
-        looked = cursor.state == ELEMENT and s.shapes[s.records[cursor.record].shape].lookup >= 0
-        feeds_next(s, queue, value_wanted(s, queue) if looked else -1, t)
+        shape = s.shapes[s.records[cursor.record].shape]
+        looked = cursor.state == ELEMENT and shape.lookup >= 0
+        feeds_next(s, queue, value_wanted(s, queue) if looked else -1, shape.tensor, t)
     if cursor.state == ELEMENT:
         tensor, element = s.shapes[s.records[cursor.record].shape].tensor, offset(s, queue)
         if s.short[tensor] != 0:
@@ -66,9 +74,10 @@ def left_fabric(s: Machine, slot: int, side: int, t: int) -> None:
 @LIBRARY.defines(own.keep_element)
 def keep_element(s: Machine, slot: int, queue: int, t: int) -> None:
     """Write the bits of an element that leaves the fabric."""
+    tensor = s.shapes[s.records[s.queues[queue].record].shape].tensor
     if s.now[0].causes != 0:
         drains_next(s, queue, slot, t)
-    tensor = s.shapes[s.records[s.queues[queue].record].shape].tensor
+        element_comes(s, tensor, t)
     value, element = s.cells[head_cell(s, slot)].value, offset(s, queue)
     if s.short[tensor] != 0:
         short = halves_at(s.tensors[tensor])
@@ -105,6 +114,9 @@ def can_feed(s: Machine, queue: int, t: int) -> int:
         return NO
     shape = s.shapes[s.records[cursor.record].shape]
     if shape.direction != FEED:
+        return NO
+    # What is kept is fed when all of it has been drained.
+    if awaits(s, queue):
         return NO
     # A row can be fed from the cycle after its index has come on.
     if cursor.state == ELEMENT and shape.lookup >= 0:

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from wsc.isa.program import Location
+from wsc.isa.types import DType
 from wsc.runtime.errors import Finding, Race, RuntimeFault, spot
 from wsc.runtime.image import Image
 from wsc.runtime.reference.compiled import Machine
 from wsc.runtime.reference.races import READS
 from wsc.runtime.reference.records import COUNT, END, FINDING, STORE, Does
 from wsc.runtime.stops import coordinates, unit_name
-from wsc.runtime.tables import COUNTED, Kind, Ocol
+from wsc.runtime.tables import COUNTED, TYPE_INDEX, Kind
 
 MOST_FOUND = 100  # pairs of lines
 _DOING = {
@@ -77,7 +78,8 @@ def race_sizes(image: Image, units: int) -> dict[str, int | tuple[int, int]]:
 
 def _granule(image: Image) -> int:
     """Bits of an address within the smallest element that the program has."""
-    return 1 if (image.code.operands[:, Ocol.TYPE] == 1).any() else 2
+    short = image.code.operand_records.type == TYPE_INDEX[DType.F16]
+    return 1 if short.any() else 2
 
 
 def refuse_races(image: Image, machine: Machine, error: RuntimeFault | None) -> None:

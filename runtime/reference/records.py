@@ -212,6 +212,7 @@ TABLES: dict[str, tuple[Any, int]] = {
     "switch_causes": (ORIGIN, FLAT),  # of each router buffer: of its last control wavelet
     "count_causes": (ORIGIN, FLAT),  # of each semaphore: of what was added last
     "lookup_causes": (ORIGIN, FLAT),
+    "kept_causes": (ORIGIN, FLAT),  # of each edge tensor: of the last element drained into it
     "message_causes": (ORIGIN, FLAT),  # of each cell of the dynamic network
     # Captures; see ``captures``.
     "captured_at": (np.int64, FLAT),  # of each pass through a statement: its capture, or -1

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 
-from wsc.isa.program import Kind as Edge
 from wsc.isa.types import DType
 from wsc.runtime.clocked.tables import Tables, code, cores, counts, edge, messages, numbers, routers
 from wsc.runtime.image import Image
@@ -70,7 +69,7 @@ def make_machine(
 
 def _code(image: Image) -> Tables:
     """The code and its operations."""
-    wanted = wanted_operations(image.code.rows)
+    wanted = wanted_operations(image.code)
     return {
         **code(image),
         "literals": literals(image.code.reals),
@@ -99,7 +98,7 @@ def _tensors(image: Image, tensors: dict[str, np.ndarray]) -> tuple[np.ndarray, 
     table = np.zeros(max(len(image.program.edge_tensors), 1), np.int64)
     kept: list[np.ndarray] = []
     for number, tensor in enumerate(image.program.edge_tensors):
-        if tensor.kind is Edge.WEIGHT:
+        if tensor.kind.stored:
             data = fabric_words(image.weights[tensor.name])
         else:
             data = tensors[tensor.name]

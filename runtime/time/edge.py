@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from wsc.runtime.clocked import own
 from wsc.runtime.clocked.basics import room
-from wsc.runtime.clocked.edge import ELEMENT, value_wanted
+from wsc.runtime.clocked.edge import ELEMENT, awaits, value_wanted
 from wsc.runtime.clocked.routers import first_after, serve
 from wsc.runtime.kernels.plain import side_of
 from wsc.runtime.schedule import FEED
@@ -43,6 +43,9 @@ def feeds(s: Machine, queue: int, t: int) -> int:
         return NO
     shape = s.shapes[s.records[cursor.record].shape]
     if shape.direction != FEED:
+        return NO
+    # What is kept is fed when all of it has been drained.
+    if awaits(s, queue):
         return NO
     # A row of a lookup waits for its index; one that came in this cycle is known from the next on.
     if cursor.state == ELEMENT and shape.lookup >= 0:

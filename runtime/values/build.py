@@ -14,6 +14,7 @@ from wsc.isa.program import Kind as Edge
 from wsc.isa.rounding import HALF_NAN
 from wsc.isa.table import TABLE, Inner
 from wsc.isa.types import DType
+from wsc.runtime.code import Code
 from wsc.runtime.image import NO_REGION, Image
 from wsc.runtime.kernels.operations import domains, operations
 from wsc.runtime.memory import addressable_bytes, available_bytes
@@ -35,7 +36,6 @@ from wsc.runtime.tables import (
     REGION,
     ROW,
     TYPE_INDEX,
-    Col,
     Kind,
     as_records,
 )
@@ -274,7 +274,7 @@ class Builder:
         fabric = image.fabric
         tables = self._tasks(tiles, units)
         rows = code.rows
-        wanted = wanted_operations(rows)
+        wanted = wanted_operations(image.code)
         self._start(now, units)
         return dict(
             **self._own(now),
@@ -316,6 +316,7 @@ class Builder:
             lookups=as_records(image.schedule.lookups, LOOKUP),
             lookup_count=np.zeros(len(image.schedule.lookups), np.int64),
             lookup_value=np.zeros(int(image.schedule.lookups[:, 1].sum()) + 1, np.int64),
+            awaited=image.schedule.awaited.copy(),
         )
 
     def _start(self, now: np.ndarray, units: int) -> None:
@@ -367,7 +368,7 @@ class Builder:
         table = np.zeros(max(len(program.edge_tensors), 1), TENSOR)
         for number, tensor in enumerate(program.edge_tensors):
             code, half = PLAIN_WORDS, tensor.dtype is DType.F16
-            if tensor.kind is Edge.WEIGHT:
+            if tensor.kind.stored:
                 held = self.image.weights[tensor.name]
                 if is_made(held):
                     data, code = held.data, made_code(held.storage, half)
@@ -578,11 +579,12 @@ def sparse(rows: int, kind: Any, columns: int = FLAT) -> np.ndarray:
     return np.frombuffer(memory, kind, rows * max(columns, 1)).reshape(shape)
 
 
-def wanted_operations(rows: np.ndarray) -> set[tuple[int, bool]]:
+def wanted_operations(code: Code) -> set[tuple[int, bool]]:
     """Operations that a program's instructions need; moves and sums of products have their own."""
-    computing = rows[np.isin(rows[:, Col.KIND], (Kind.VECTOR, Kind.SCALAR))]
-    whole = (computing[:, Col.DTYPE] == I32) | (computing[:, Col.KIND] == Kind.SCALAR)
-    pairs = set(zip(computing[:, Col.OPCODE].tolist(), whole.tolist(), strict=True))
+    rows = code.records
+    computing = rows[np.isin(rows.kind, (Kind.VECTOR, Kind.SCALAR))]
+    whole = (computing["dtype"] == I32) | (computing.kind == Kind.SCALAR)
+    pairs = set(zip(computing.opcode.tolist(), whole.tolist(), strict=True))
     return {pair for pair in pairs if TABLE[pair[0]].inner is Inner.VALUES}
 
 

@@ -114,10 +114,15 @@ def go_on(m: Machine, queue: int, count: int) -> None:
 
 @kernel
 def element(m: Machine, queue: int) -> int:
-    """The element that a cursor is at; -1 while its row of a lookup is not known."""
+    """The element that a cursor is at; -1 while it may not be fed.
+
+    That is so while its row of a lookup is not known, or not all of what is kept has been drained.
+    """
     cursor = m.queues[queue]
     record = m.records[cursor.record]
     shape = m.shapes[record.shape]
+    if shape.direction == FEED and m.awaited[shape.tensor] > 0:
+        return -1
     at = record.base + cursor.repeat * record.step
     for d in range(shape.rank):
         at += cursor.index[d] * shape.step[d]
@@ -274,6 +279,21 @@ def take_indices(m: Machine, queue: int, place: int, spread: int, count: int) ->
 
 
 @kernel
+def elements_drained(m: Machine, tensor: int, count: int) -> None:
+    """So many less are missing; with the last of what is kept its feeds may go on."""
+    if m.awaited[tensor] == 0:
+        return
+    m.awaited[tensor] -= min(count, m.awaited[tensor])
+    if m.awaited[tensor] > 0:
+        return
+    for queue in range(m.now[0].edge_queues):
+        if m.feeding[queue] >= 0:
+            shape = shape_of(m, queue)
+            if shape >= 0 and m.shapes[shape].tensor == tensor:
+                wake_readers(m, m.feeding[queue])
+
+
+@kernel
 def drain(m: Machine, queue: int) -> bool:
     """Write what has arrived for a queue; whether that was anything."""
     now = m.now[0]
@@ -298,6 +318,7 @@ def drain(m: Machine, queue: int) -> bool:
         place = s.address + (cursor - s.base) * s.lanes + m.lane[reader]
         if direction == DRAIN:
             write_elements(m, queue, place, s.lanes, count)
+            elements_drained(m, m.shapes[number].tensor, count)
             now.moved += count
         elif not take_indices(m, queue, place, s.lanes, count):
             return True

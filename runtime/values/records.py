@@ -354,6 +354,7 @@ TABLES: dict[str, tuple[Any, int]] = {
     "lookups": (LOOKUP, FLAT),
     "lookup_count": (np.int64, FLAT),
     "lookup_value": (np.int64, FLAT),
+    "awaited": (np.int64, FLAT),  # of each edge tensor: what is to be drained before it is fed
     "feeding": (np.int64, FLAT),  # stream that an edge queue makes, or -1
     # Room for one instruction at a time.
     "job": (JOB, FLAT),  # one JOB

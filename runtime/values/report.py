@@ -83,7 +83,7 @@ def deadlock(image: Image, machine: Machine, traced: Traced) -> str:
     waits = (
         *_threads(image, machine),
         *_units(image, machine),
-        *edge_waits(image, queues, "a reader"),
+        *edge_waits(image, queues, machine.awaited, "a reader"),
         *_unread(image, machine),
         *_undrained(image, machine),
         *_routers(image, machine),

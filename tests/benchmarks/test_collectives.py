@@ -6,9 +6,11 @@ A reduced grid; ``python -m benchmarks collectives`` runs all of it.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
+from benchmarks import collectives
 from benchmarks.collectives import (
     PROGRAMS,
     Case,
@@ -18,12 +20,40 @@ from benchmarks.collectives import (
     kernel,
     measure,
     mesh,
+    wide,
     written,
 )
 from benchmarks.collectives_page import DOCS, TITLES, page, plot, summary_rows
+from benchmarks.formulas import Published
 
 TILES, WORDS = (4, 32), (1, 16, 256)
 EXACT = ("broadcast", "broadcast_2d", "chain")
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "cycles"),
+    [
+        ("broadcast", 64, 580),
+        ("broadcast", 4096, 4612),
+        ("chain", 64, 3130),
+        ("chain", 4096, 7162),
+        ("tree", 64, 845),
+    ],
+)
+def test_quoted_numbers_for_512_tiles(name: str, words: int, cycles: int) -> None:
+    assert round(getattr(Published(2), name)(words, 512)) == cycles
+
+
+def test_a_rectangle_of_one_row_is_a_row() -> None:
+    assert Published(3).broadcast_2d(10, 7, 1) == Published(3).broadcast(10, 7)
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_slower_hops_are_in_the_formula(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = replace(wide(), hop_cycles=2)
+    monkeypatch.setattr(collectives, "wide", lambda: slow)
+    found = cell(Case(name, *mesh(name, 8), 16))
+    assert found.kernel == found.machine
 
 
 def test_every_collective_has_a_program() -> None:

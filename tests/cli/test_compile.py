@@ -22,6 +22,7 @@ PASSES = [
     "place",
     "memory",
     "emit",
+    "sections",
     "route",
 ]
 

@@ -57,7 +57,7 @@ def test_the_bound_of_the_edge() -> None:
 def test_rows_skip_what_never_ran() -> None:
     program, fabric = parse(TWICE), find_fabric("4x2")
     give = program.regions[0].main[2].then[0]  # type: ignore[union-attr]
-    named = MainStatement("all", "call give", ("r",), give.where)
+    named = MainStatement("all", "call give", ("r",), give.where, "give", 2)
     rows = kernel_rows(program, fabric, [StatementCycles(named, 10, 20, 16, 32, 40, 40, 10, 20)])
     assert len(rows) == 1
     row = rows[0]

@@ -67,7 +67,7 @@ def test_text_is_the_identity_after_each_pass(network: Network, precision: str) 
         observe=lambda name, stage: stages.append((name, stage)),
     )
     names = ["import", "simplify", "tokens", "heads", "blocks", "between"]
-    names += ["place", "memory", "emit", "route"]
+    names += ["place", "memory", "emit", "sections", "route"]
     assert [name for name, _ in stages] == names
     for name, stage in stages:
         assert survives(stage, program.constants), name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wsc.collectives import group_of
+from wsc.cost.groups import group_of
 from wsc.flows import INWARD, LEAD
 from wsc.flows.inward import Half
 from wsc.isa.types import Side

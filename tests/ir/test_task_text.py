@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from wsc.ir import tasks
 from wsc.ir.graph import Arg, Index, Lit, MoveStep, Pad, Reduction, Ref, Reshape, Slice, Step
+from wsc.ir.layout import Buffer, Mesh, View
 from wsc.ir.task_text import parse_placed, print_placed, word_of
 from wsc.ir.tasks import TASKS, Load, Placed, Read, Run, Task
 from wsc.ir.text import IRSyntaxError
 from wsc.isa.program import Cut, Drawn, EdgeTensor, Extent, Kind
 from wsc.isa.types import DType
-from wsc.layout import Buffer, Mesh, View
 
 NAMES = st.sampled_from(["v_a", "none", "", "onnx::MatMul_12", 'a "b" \\ ;; c', "é\n\u2028", "yes"])
 LABELS = st.sampled_from(["m", "k0", "where", "x", "stride"])

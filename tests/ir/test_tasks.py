@@ -9,8 +9,8 @@ from typing import Any, get_type_hints
 import pytest
 
 from wsc.ir import tasks
+from wsc.ir.layout import View
 from wsc.ir.tasks import Edge, Fact, Read, Role, Scratch, Task, Write, roles
-from wsc.layout import View
 
 KINDS = [*tasks.TASKS.values()]
 OPERANDS = (Role.READ, Role.WRITE, Role.SCRATCH, Role.EDGE)

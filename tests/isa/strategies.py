@@ -170,7 +170,7 @@ edge_tensor = st.one_of(
     st.builds(
         EdgeTensor,
         some_text,
-        st.sampled_from([Kind.INPUT, Kind.OUTPUT]),
+        st.sampled_from([Kind.INPUT, Kind.OUTPUT, Kind.CODE]),
         dtypes,
         shapes,
         text,
@@ -188,6 +188,7 @@ edge_tensor = st.one_of(
         text,
         st.one_of(st.none(), numbers),
     ),
+    st.builds(EdgeTensor, some_text, st.just(Kind.KEPT), dtypes, shapes),
 )
 files = st.lists(st.builds(WeightFile, file_names, text), max_size=2).map(tuple)
 setting = st.tuples(

@@ -7,12 +7,14 @@ import pytest
 
 from wsc import runtime
 from wsc.errors import CompileError
+from wsc.flows.collectives import COLUMN
+from wsc.flows.collectives.two_phase import group_of
 from wsc.isa.expr import Name
 from wsc.isa.types import DType
-from wsc.kernels.collective_program import SHAPES, compile_collective, group_of
-from wsc.kernels.collectives import ring, two_phase
-from wsc.kernels.draft import COLUMN, Vector
-from wsc.kernels.tree import tree
+from wsc.kernels.collectives.draft import Vector
+from wsc.kernels.collectives.lines import ring, two_phase
+from wsc.kernels.collectives.program import SHAPES, compile_collective
+from wsc.kernels.collectives.tree import tree
 
 LINES = [name for name in SHAPES if name != "broadcast_2d"]
 
@@ -59,15 +61,13 @@ def test_a_rectangle_of_two_tiles_each_way() -> None:
     np.testing.assert_array_equal(r, np.broadcast_to(np.arange(3), (2, 2, 3)))
 
 
-def test_colors_unit_and_semaphore_are_the_callers() -> None:
-    made = ring(Vector(8, COLUMN, Name("w"), prefix="sum_", unit=3, semaphore=5), 4)
-    assert made.colors == ("sum_even", "sum_odd", "sum_back")
+def test_unit_and_semaphore_are_the_callers() -> None:
+    made = ring(Vector(8, COLUMN, Name("w"), unit=3, semaphore=5), 4)
+    assert [strand.name for strand in made.flow.strands] == ["even", "odd", "back"]
     assert "unit=3, semaphore=5" in repr(made.body)
-    assert {side.value for r in made.routes for p in r.positions for side in p.send} == {
-        "N",
-        "S",
-        "RAMP",
-    }
+    paths = [path for strand in made.flow.strands for path in strand.paths]
+    sides = {side.value for path in paths for p in path.positions for side in p.send}
+    assert sides == {"N", "S", "RAMP"}
 
 
 def test_groups_are_next_to_the_square_root() -> None:

@@ -6,10 +6,10 @@ import pytest
 
 from wsc.cost import CostModel
 from wsc.ir.graph import Contract, Index, Type
+from wsc.ir.layout import Mesh, dense_view
 from wsc.isa.fabric import find_fabric
 from wsc.isa.types import DType
 from wsc.kernels.contract import Labels
-from wsc.layout import Mesh, dense_view
 from wsc.passes.contraction import CHUNK_WORDS, LONG_CHUNK_WORDS, choose_contraction
 
 TOKENS, BLOCK = 33, 36  # in a tile

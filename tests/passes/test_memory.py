@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 import wsc
 from wsc.errors import CompileError, DoesNotFit
 from wsc.ir.graph import Arg, Ref, Step
+from wsc.ir.layout import Buffer, Mesh, View, dense_strides, whole
 from wsc.ir.tasks import MapTask, MoveTask, Placed, Store, Task, scratch, views
 from wsc.isa.code_size import code_bytes
 from wsc.isa.fabric import find_fabric
@@ -21,7 +22,6 @@ from wsc.isa.program import Extent
 from wsc.isa.types import DType
 from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
-from wsc.layout import Buffer, Mesh, View, dense_strides, whole
 from wsc.passes.fit import LONG_CODE
 from wsc.passes.memory import Allocate, check_room_for_code
 
@@ -205,20 +205,23 @@ def test_too_much_is_refused_with_the_bytes_and_the_node() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "sram", "advice"),
+    ("rows", "sram", "code", "advice"),
     [
-        (2, 520, "code alone .*as long on any number of tiles"),
-        (8, 2050, r"use more tiles \(now 1x1\)"),
+        (2, 520, "resident", "code alone .*as long on any number of tiles"),
+        (2, 520, "auto", r"use more tiles \(now 1x1\)"),
+        (8, 2050, "resident", r"use more tiles \(now 1x1\)"),
     ],
 )
-def test_more_tiles_are_advised_where_they_help(rows: int, sram: int, advice: str) -> None:
-    """The values fit neither time, the code does the second time."""
+def test_more_tiles_are_advised_where_they_help(
+    rows: int, sram: int, code: str, advice: str
+) -> None:
+    """The values fit never, the code as a whole the last time, and in sections always."""
     node = helper.make_node("Softmax", ["x"], ["y"])
     kinds = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [rows, 64]) for name in "xy"]
     graph = helper.make_graph([node], "g", kinds[:1], kinds[1:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     with pytest.raises(DoesNotFit, match=advice):
-        wsc.compile(model, fabric=replace(find_fabric("1x1"), sram_bytes=sram))
+        wsc.compile(model, fabric=replace(find_fabric("1x1"), sram_bytes=sram), code=code)
 
 
 def test_data_and_code_share_the_memory_of_a_tile() -> None:

@@ -7,12 +7,11 @@ import pytest
 import wsc
 from tests.kernels.test_asm import recurrent
 from tests.stacks import decoder
-from wsc.isa.code_size import reachable
 from wsc.isa.expr import Int
 from wsc.isa.parser import parse
 from wsc.isa.printer import print_program
 from wsc.isa.program import Call, Loop, Program, Statement
-from wsc.isa.statements import calls, colors_of
+from wsc.isa.statements import calls, colors_of, reachable
 from wsc.isa.turns import each_transfer
 from wsc.passes.emit import named_calls
 

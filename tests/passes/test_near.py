@@ -25,10 +25,10 @@ from wsc.ir.graph import (
     Transpose,
     Type,
 )
+from wsc.ir.layout import Mesh, beyond, block, start, valid, whole
 from wsc.isa.expr import evaluate
 from wsc.isa.program import Extent
 from wsc.isa.types import DType
-from wsc.layout import Mesh, beyond, block, start, valid, whole
 from wsc.passes.near import (
     _columns,  # pyright: ignore[reportPrivateUsage]
     block_near,

@@ -7,6 +7,7 @@ import pytest
 from tests.conftest import Golden
 from wsc.errors import CompileError
 from wsc.ir.graph import Type
+from wsc.ir.layout import View
 from wsc.ir.task_text import parse_placed, print_placed
 from wsc.ir.tasks import ContractTask, Load, MapTask, MoveTask, Placed, Store, views
 from wsc.ir.text import parse_graph
@@ -14,7 +15,6 @@ from wsc.isa.fabric import find_fabric
 from wsc.isa.operands import show_extent
 from wsc.isa.program import Kind
 from wsc.isa.types import DType
-from wsc.layout import View
 from wsc.passes.place import Place
 
 GRAPHS = {

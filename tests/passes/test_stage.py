@@ -103,6 +103,7 @@ def numbers_beyond(program: Program) -> Program:
         ("memory", beyond_sram, "ends beyond the SRAM of a tile"),
         ("emit", a_call_less, "times that a task is done"),
         ("emit", one_color_for_all, "two flows have one color"),
+        ("sections", a_call_less, "does not make the calls that it made"),
         ("route", numbers_beyond, "is none of the"),
     ],
 )

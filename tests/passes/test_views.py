@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wsc.ir.graph import Slice
-from wsc.layout import Mesh, block, whole
+from wsc.ir.layout import Mesh, block, whole
 from wsc.passes.views import PARTS, before_steps
 
 MESH = Mesh(75, 99)

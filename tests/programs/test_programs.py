@@ -73,6 +73,10 @@ def switch(given: Arrays) -> Arrays:
     return {"r": given["a"] + given["b"]}
 
 
+def sections(given: Arrays) -> Arrays:
+    return {"r": given["a"] * np.float32(8)}
+
+
 def squares(given: Arrays) -> Arrays:
     return {"r": given["a"] * given["a"]}
 
@@ -93,6 +97,7 @@ CASES: dict[str, tuple[Callable[[Arrays], Arrays], Arrays]] = {
     "life": (life, {"board": RNG.integers(0, 2, (16, 20)).astype(np.int32)}),
     "remote": (remote, {"a": normal(12, 12)}),
     "switch": (switch, {"a": normal(4, 3, 8), "b": normal(4, 3, 8)}),
+    "sections": (sections, {"a": normal(8)}),
     "async": (squares, {"a": normal(4, 96)}),
 }
 

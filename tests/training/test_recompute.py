@@ -15,6 +15,7 @@ from tests.training.networks import NETWORKS
 from tests.training.test_layers import results
 from wsc.api import compile_step
 from wsc.errors import CompileError, DoesNotFit
+from wsc.ir.graph import Keep
 from wsc.isa.fabric import find_fabric
 from wsc.pipeline import Compiled
 from wsc.training.losses import parse_loss
@@ -74,17 +75,21 @@ def test_a_model_without_layers_has_none_to_compute_again() -> None:
     with pytest.raises(CompileError, match="no layers that repeat"):
         compile_step(network.model, batch=2, fabric="2x2", recompute="layers")
     assert compile_step(network.model, batch=2, fabric="2x2").notes == ()
-    with pytest.raises(CompileError, match="none, layers, auto, not 'some'"):
+    with pytest.raises(CompileError, match="none, layers, edge, auto, not 'some'"):
         wsc.train(network.model, recompute="some")
 
 
-@pytest.mark.parametrize(("room", "wanted"), [(20_000, [False, True]), (500, [True])])
-def test_what_is_larger_than_all_tiles_is_not_tried(room: int, wanted: list[bool]) -> None:
-    asked: list[bool] = []
+@pytest.mark.parametrize(
+    ("room", "wanted"), [(20_000, ["none", "layers", "edge"]), (500, ["layers", "edge"])]
+)
+def test_what_is_larger_than_all_tiles_is_not_tried(room: int, wanted: list[str]) -> None:
+    asked: list[str] = []
 
     def lower(step: Step) -> Compiled:
         assert step.differentiate is not None
-        asked.append(step.differentiate.recompute)
+        leaves = any(isinstance(node.op, Keep) for node in step.graph.nodes)
+        again = "edge" if leaves else "layers"
+        asked.append(again if step.differentiate.recompute else "none")
         raise DoesNotFit("no room")
 
     made = build_step(decoder(LAYERS), parse_loss("mse"), parse_optimizer("sgd"))

@@ -68,7 +68,7 @@ def _model(
     arrays: dict[str, np.ndarray],
     precision: str,
 ) -> int:
-    from wsc.diagnose import obstacles
+    from wsc.functions.obstacles import obstacles
 
     with working(f"checking {file}"):
         found, program = obstacles(file, fabric, dims, arrays, precision)

@@ -284,6 +284,7 @@ def command(
                         resume=resume,
                         forms=wanted,
                         whole=whole,
+                        code=holding.code,
                         **training.options(),
                     )
 

@@ -169,7 +169,7 @@ def command(
     start = time.perf_counter()
     require_training(train)
     require_headings(COLUMNS, sort, columns)
-    asked = training.runs(sizes.batch)
+    asked = training.runs(sizes.batch) if train else None
     if isinstance(asked, int):
         _require_shares(wafers, asked)
     # A training step has a batch, too, whatever it is compiled from.
@@ -185,7 +185,7 @@ def command(
             chosen = named
             if isinstance(named, Named) and batch != sizes.batch:
                 chosen = chosen_model(model, replace(sizes, batch=batch))
-            shared = training.options() | {"over": runs, "batch": batch}
+            shared = training.options() | {"over": runs, "batch": batch, "code": holding.code}
             return _step(chosen, fabric, dims, bind, precision, settings, shared)
 
         program, runs = training.shared_out(sizes.batch, wafers, compiled_in)
@@ -200,7 +200,9 @@ def command(
     if train:
         step = step_costs(program, estimate.prediction, asking, wafers, tokens)
         estimate = replace(estimate, step=step)
-    notes = program.notes if train or holding.given() else ()
+    # Those of a program that was compiled before are told when it is read.
+    made = train or isinstance(named, Named) or is_model(named)
+    notes = program.notes if made else ()
     if report is not None:
         report_estimate(estimate, str(model), report, read)
     if as_json:
@@ -225,6 +227,7 @@ def _require_model(named: Path | Named, train: bool, holding: Holding) -> None:
     flag = holding.given()
     if flag and train:
         raise Refusal(f"--train takes no {flag}")
+    flag = flag or ("--code" if holding.coded else None)
     if flag and isinstance(named, Path) and not is_model(named):
         raise Refusal(f"{flag}: {named} is compiled, and says that itself")
 

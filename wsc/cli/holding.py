@@ -1,4 +1,5 @@
-"""``--weights``, ``--steps``, ``--carry``: what stays on the fabric, of commands that compile."""
+"""``--weights``, ``--code``, ``--steps``, ``--carry``: what stays on the fabric, of commands that
+compile."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from wsc.cli.common import Refusal, gathered
-from wsc.holds import HOLDS
+from wsc.ir.forms import AUTO, CODES, HOLDS
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -21,11 +22,17 @@ class Holding:
     hold: str | None = None
     steps: int | None = None
     carry: tuple[str, ...] = ()
+    coded: str | None = None
 
     def given(self) -> str | None:
-        """The first flag that was given."""
+        """The first flag that was given of those that a training step does not take."""
         flags = {"--weights": self.hold, "--steps": self.steps, "--carry": self.carry}
         return next((flag for flag, value in flags.items() if value), None)
+
+    @property
+    def code(self) -> str:
+        """Whether code comes in sections."""
+        return self.coded or AUTO
 
     @property
     def holds(self) -> bool:
@@ -35,7 +42,7 @@ class Holding:
     def options(self) -> dict[str, Any]:
         """What ``wsc.compile`` takes for them. Weights of several steps are held by ``auto``."""
         hold = self.hold or ("stream" if self.steps is None else "auto")
-        return {"hold": hold, "steps": self.steps, "carry": self.pairs()}
+        return {"hold": hold, "steps": self.steps, "carry": self.pairs(), "code": self.code}
 
     def pairs(self) -> dict[str, str]:
         """Input -> the output that the next step is given for it.
@@ -55,7 +62,7 @@ class Holding:
 
 
 def holding(function: _Command) -> _Command:
-    """The three options; the command takes them as ``holding``."""
+    """The four options; the command takes them as ``holding``."""
 
     made: Any = gathered(function, "holding", Holding)
     for option in (
@@ -72,6 +79,14 @@ def holding(function: _Command) -> _Command:
             metavar="N",
             help="The model is one step, and a run makes N: inputs and outputs get a first "
             "dimension of steps.",
+        ),
+        click.option(
+            "--code",
+            "coded",
+            type=click.Choice(CODES),
+            help="All code of a tile is there all the time (resident), or comes from the edge in "
+            "sections that share a room, and takes few bytes (sections); auto takes sections where "
+            "the program does not fit otherwise, and says so. [default: auto]",
         ),
         click.option(
             "--weights",

@@ -122,8 +122,9 @@ def show_summary(screen: Console, program: Program) -> None:
         for tensor in kinds[kind]:
             shape = ", ".join(map(str, tensor.shape))
             screen.print(f"{kind.value:<10} {tensor.name}: {tensor.host.name}[{shape}]")
+    kept = f"{len(kinds[Kind.KEPT])} kept, " if kinds[Kind.KEPT] else ""
     screen.print(
-        f"edge       {len(kinds[Kind.WEIGHT])} weights, {len(transfers)} transfers, "
+        f"edge       {len(kinds[Kind.WEIGHT])} weights, {kept}{len(transfers)} transfers, "
         f"{moved[Direction.FEED]:,} bytes in, {moved[Direction.DRAIN]:,} out"
     )
     screen.print(

@@ -97,11 +97,12 @@ def training(function: _Command) -> _Command:
     for option in (
         click.option(
             "--recompute",
-            type=click.Choice(["none", "layers", "auto"]),
+            type=click.Choice(["none", "layers", "edge", "auto"]),
             default="auto",
             show_default=True,
             help="Activations that the backward pass computes again: none, those of layers that "
-            "repeat, or those where they do not fit.",
+            "repeat, or those where they do not fit. edge: those of layers, and what these hand on "
+            "leaves at the edge and comes back.",
         ),
         click.option(
             "--accumulate",

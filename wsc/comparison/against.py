@@ -18,12 +18,12 @@ import numpy as np
 import onnx
 
 from wsc.comparison.compare import Comparison, compare, readable, session_options
+from wsc.ir.naming import is_named_for
 from wsc.isa.expr import names
 from wsc.isa.program import Call, Mem, Op, Program, Region, Statement, Tensor
 from wsc.isa.statements import statements
 from wsc.isa.turns import expanded
 from wsc.isa.types import DType
-from wsc.naming import is_named_for
 from wsc.views.inspect import holds
 
 

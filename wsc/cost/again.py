@@ -9,6 +9,7 @@ next, and by the clocks of all tiles, units and streams relative to the first ti
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
     from wsc.cost.walk import Walk
     from wsc.flows.feed import Schedule
 
-Key = tuple[str, bytes]  # procedure, and a digest of all that decides times
+# Procedure, arguments that decide times, and a digest of the state.
+Key = tuple[str, tuple[tuple[str, Hashable], ...], bytes]
 DIGITS = 2  # of a cycle, to which two states are the same
+SAME = 1e-6  # of a cycle, by which equal times may differ after sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +129,14 @@ class State:
 class Done:
     """What a call did.
 
-    fed: what it took of what the edge feeds. state: behind it, relative to the first tile's
-    cycle before it. tally, macs: the work that it added.
+    number: its own among all that are known. used: the flows that it used. fed: what it took of
+    what the edge feeds, by the number of the schedule. state: behind it, relative to the first
+    tile's cycle before it. tally, macs: the work that it added.
     """
 
-    fed: tuple[Fed, ...]
+    number: int
+    used: frozenset[Flow]
+    fed: tuple[tuple[int, Fed], ...]
     state: State
     tally: np.ndarray
     macs: float
@@ -156,12 +162,20 @@ class Begun:
 
 @dataclass(slots=True)
 class Calls:
-    """All calls that were walked so far, by how they began."""
+    """All calls that were walked so far, by how they began.
+
+    last: what main has done last, and when each tile was through, if nothing has happened since but
+    what takes all tiles the same time. digests: of the states behind that, by what was done, by
+    that time, and by the flows that are used next.
+    """
 
     procedures: dict[str, Procedure]
     known: dict[Key, list[Done]] = field(default_factory=dict[Key, list[Done]])
     flows: dict[str, frozenset[Flow]] = field(default_factory=dict[str, frozenset[Flow]])
     begun: Begun | None = None
+    last: tuple[Done, np.ndarray] | None = None
+    digests: dict[tuple[int, float, frozenset[Flow]], bytes] = field(default_factory=dict)
+    count: int = 0
 
     def again(self, walk: Walk, call: Call, arguments: dict[str, Any]) -> bool:
         """Do what an earlier call did that began like this one; whether there was any.
@@ -175,14 +189,16 @@ class Calls:
         if not all(s.again for flow, s in streams.items() if flow in used) or not walk.quiet():
             return False
         base = float(walk.time.min())
-        key = self._key(call, arguments, State.of(walk, base, used))
+        key = call.procedure, _known(arguments), self._digest(walk, base, used)
+        self.last = None
         schedules = _schedules(walk)
         for done in self.known.get(key, ()):
-            if all(fed.next(part) for fed, part in zip(done.fed, schedules, strict=True)):
-                for fed, part in zip(done.fed, schedules, strict=True):
-                    part.done = part.done + fed.words
+            if all(fed.next(schedules[number]) for number, fed in done.fed):
+                for number, fed in done.fed:
+                    schedules[number].done = schedules[number].done + fed.words
                 done.state.restore(walk, base, used)
                 set_tally(walk, tally_of(walk) + done.tally, _macs(walk) + done.macs)
+                self.last = done, walk.time.copy()
                 return True
         taken = tuple(part.done.copy() for part in schedules)
         seen = walk.streams.site.asked, walk.postponed
@@ -197,20 +213,46 @@ class Calls:
         begun = self.begun
         if begun is None or not walk.quiet() or walk.postponed != begun.postponed:
             return
-        fed = [Fed.of(part, old) for part, old in zip(_schedules(walk), begun.taken, strict=True)]
-        known = tuple(item for item in fed if item is not None)
-        if len(known) < len(fed) or walk.streams.site.asked != begun.asked:
+        found: list[tuple[int, Fed]] = []
+        for number, (part, old) in enumerate(zip(_schedules(walk), begun.taken, strict=True)):
+            if (part.done != old).any():
+                fed = Fed.of(part, old)
+                if fed is None:
+                    return
+                found.append((number, fed))
+        if walk.streams.site.asked != begun.asked:
             return
         state = State.of(walk, begun.base, begun.used)
-        done = Done(known, state, tally_of(walk) - begun.tally, _macs(walk) - begun.macs)
+        self.count += 1
+        done = Done(
+            self.count,
+            begun.used,
+            tuple(found),
+            state,
+            tally_of(walk) - begun.tally,
+            _macs(walk) - begun.macs,
+        )
         self.known.setdefault(begun.key, []).append(done)
 
-    def _key(self, call: Call, arguments: dict[str, Any], state: State) -> Key:
-        seen = blake2b(state.digest())
-        for name, value in sorted(arguments.items()):
-            array = np.asarray(value)
-            seen.update(f"{name} {array.shape}".encode() + array.tobytes())
-        return call.procedure, seen.digest()
+    def _digest(self, walk: Walk, base: float, used: frozenset[Flow]) -> bytes:
+        """A digest of the state, for a call that uses these flows."""
+        if self.last is None:
+            return State.of(walk, base, used).digest()
+        done, through = self.last
+        since = walk.time - through
+        later, latest = round(float(since.min()), DIGITS), float(since.max())
+        told = all(
+            flow in done.used or not stream.more_if_used
+            for flow, stream in walk.streams.items()
+            if flow in used
+        )
+        if not told or abs(latest - later) > SAME:
+            return State.of(walk, base, used).digest()
+        # Nothing but that decides the state: a call that was done again leaves a known one.
+        key = done.number, later, used
+        if key not in self.digests:
+            self.digests[key] = State.of(walk, base, used).digest()
+        return self.digests[key]
 
     def _flows(self, walk: Walk, name: str) -> frozenset[Flow]:
         """The flows whose colors a procedure uses, or those that it calls."""
@@ -222,6 +264,14 @@ class Calls:
                 found |= self._flows(walk, call.procedure)
             self.flows[name] = frozenset(found)
         return self.flows[name]
+
+
+def _known(arguments: dict[str, Any]) -> tuple[tuple[str, Hashable], ...]:
+    """Arguments as they can be looked up: numbers, or those of all tiles."""
+    return tuple(
+        (name, (value.shape, value.tobytes()) if isinstance(value, np.ndarray) else value)
+        for name, value in arguments.items()
+    )
 
 
 def _schedules(walk: Walk) -> list[Schedule]:

@@ -169,7 +169,7 @@ def pairs(prediction: Prediction, measured: Iterable[StatementCycles]) -> list[P
     measured: what was counted of the statements of main, in the order of the text. All calls
     must have run.
     """
-    calls = [item for item in measured if item.statement.text.startswith("call ")]
+    calls = [item for item in measured if item.statement.call is not None]
     return [
         Pair(item.call.procedure, item.added, found.added)
         for item, found in zip(prediction.calls, calls, strict=True)

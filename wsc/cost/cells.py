@@ -11,7 +11,7 @@ These links have lanes, each for a few of the rows or columns, which do not wait
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -63,7 +63,7 @@ class Cells:
         if size <= most:
             return Cells.single(size)
         dense = np.zeros(size)
-        for found in (np.unique(part) for part in ends if len(part)):
+        for found in (np.flatnonzero(np.bincount(part)) for part in ends if len(part)):
             # What is between coordinates of a sample is as those are.
             gap = min(int(np.diff(found).max(initial=1)), WIDEST)
             here = np.zeros(size + gap, bool)
@@ -123,14 +123,29 @@ class Flows:
         return Flows(x, y, lanes, keys // (parts * targets), keys % targets, of)
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Messages that were followed. begin: cycle of the first one. came, ends: see ``Moves``.
+
+    stages: routers that they passed.
+    """
+
+    begin: float
+    came: np.ndarray
+    ends: np.ndarray
+    stages: int
+
+
 @dataclass(slots=True)
 class Moves:
     """Follows the messages of a program's moves, in the first of them those of single tiles.
 
-    budget: routers that may be passed before the others are followed by cells alone.
+    budget: routers that may be passed before the others are followed by cells alone. known: what
+    was found of messages that were sent so before, with the cycle of the first one.
     """
 
     budget: float = BUDGET
+    known: dict[bytes, Known] = field(default_factory=dict[bytes, "Known"])
 
     def arrivals(
         self, sent: Sample, x: Axis, y: Axis, depth: int, ramp: int, hop: int = 1
@@ -143,8 +158,21 @@ class Moves:
         Returns:
             Two times cycles, [rows, columns] of sampled tiles; 0 where there is none.
         """
+        begin, alike = float(sent.first.min()), sent.digest(self.budget > 0, depth, ramp, hop)
+        known = self.known.get(alike)
+        if known is None:
+            known = Known(begin, *self._followed(sent, x, y, depth, ramp, hop))
+            self.known[alike] = known
+        self.budget -= known.stages
+        later = begin - known.begin
+        came, ends = (np.where(time > 0, time + later, 0.0) for time in (known.came, known.ends))
+        return came, ends
+
+    def _followed(
+        self, sent: Sample, x: Axis, y: Axis, depth: int, ramp: int, hop: int
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        """Both times, and the routers that were passed."""
         flows = flows_of(sent, x.size, y.size, STAGES, self.budget > 0)
-        self.budget -= flows.stages
         lanes = flows.lanes
         grid = Grid(flows.x.tiles, flows.y.tiles, lanes)
         came, ends = follow(_sends(flows, sent), grid, depth, ramp, hop, compiled=True)
@@ -153,6 +181,7 @@ class Moves:
         return (
             came[np.ix_(flows.y.of[y.places], flows.x.lanes(lanes)[x.places])],
             ends[np.ix_(flows.y.lanes(lanes)[y.places], flows.x.of[x.places])],
+            flows.stages,
         )
 
 
@@ -194,7 +223,8 @@ def _on_cells(sent: Sample, width: int, height: int, side: int, lanes: int, most
 
 def _known(senders: np.ndarray, stand: np.ndarray, most: int) -> int:
     """How many cells there may be, so that each has some senders of a sample."""
-    return most if stand.max() == 1 else max(min(most, len(np.unique(senders)) // 2), 1)
+    known = np.count_nonzero(np.bincount(senders))
+    return most if stand.max() == 1 else max(min(most, known // 2), 1)
 
 
 def _sends(flows: Flows, sent: Sample) -> Sends:
@@ -254,7 +284,8 @@ def _within(axis: Cells, begins: np.ndarray, ends: np.ndarray) -> tuple[np.ndarr
 def _lines(group: np.ndarray, line: np.ndarray, more: float) -> np.ndarray:
     """How many lines the entries of each group have. more: for how many a known one stands."""
     size = int(line.max()) + 1
-    keys = np.unique(group.astype(np.int64) * size + line)
+    keys = np.sort(group.astype(np.int64) * size + line)
+    keys = keys[np.diff(keys, prepend=-1) != 0]
     group, line = keys // size, keys % size
     count = int(group[-1]) + 1
     low, high = np.full(count, size), np.zeros(count, np.int64)

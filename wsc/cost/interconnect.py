@@ -103,9 +103,11 @@ def _moved(program: Program) -> tuple[int, int, int]:
     shared = own = reduced = 0
     for transfer in plain_transfers(program):
         moved = each.of(transfer).bytes
+        if kinds[transfer.tensor] is Kind.KEPT:  # it stays at the edge of its own wafer
+            continue
         if transfer.direction is Direction.DRAIN:
             reduced += moved
-        elif kinds[transfer.tensor] is Kind.WEIGHT and transfer.lookup is None:
+        elif kinds[transfer.tensor].stored and transfer.lookup is None:
             shared += moved
         elif kinds[transfer.tensor] is Kind.WEIGHT:
             own += moved

@@ -5,7 +5,8 @@ Sampled tiles, of which times are known, are few. What is sent is found for many
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from wsc.cost.senders import Sent
 from wsc.cost.tiles import Axis
 
 HEADERS = 2  # wavelets of each message before its elements
+DIGITS = 2  # of a cycle, to which times are the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,20 @@ class Sample:
     def turns(self) -> int:
         """How many instructions send."""
         return int(self.turn[-1]) + 1
+
+    def digest(self, *others: Any) -> bytes:
+        """A digest of it all; equal if the same is sent at other times, each as much later.
+
+        others: what else is to be equal.
+        """
+        begin = self.first.min()
+        found = blake2b(repr(others).encode())
+        for item in fields(self):
+            values = getattr(self, item.name)
+            if item.name in ("first", "last"):
+                values = np.round(values - begin, DIGITS) + 0.0
+            found.update(np.ascontiguousarray(values))
+        return found.digest()
 
 
 def of_batches(batches: list[Messages], x: Axis, y: Axis) -> Sample:
@@ -132,12 +148,14 @@ def of_all(sent: list[Sent], sampled: Sample, across: Axis, down: Axis, x: Axis,
 
 def _spans(sampled: Sample, x: Axis, y: Axis) -> tuple[np.ndarray, np.ndarray]:
     """[rows, columns] of sampled tiles: when each begins to send, and how long it does."""
-    first = np.full((len(y.places), len(x.places)), np.inf)
-    last = np.full(first.shape, -np.inf)
+    sends = np.zeros((len(y.places), len(x.places)), bool)
     at = y.nearest(sampled.y), x.nearest(sampled.x)
+    sends[at] = True
+    # No tile begins after the last message, or ends before the first.
+    first = np.full(sends.shape, sampled.first.max())
+    last = np.full(sends.shape, sampled.last.min())
     np.minimum.at(first, at, sampled.first)
     np.maximum.at(last, at, sampled.last)
-    sends = np.isfinite(first)
-    begin = np.where(sends, first, first.min())
-    span = np.where(sends, last, 0.0) - np.where(sends, first, 0.0)
+    begin = np.where(sends, first, sampled.first.min())
+    span = np.where(sends, last - first, 0.0)
     return begin, np.where(sends, span, span[sends].mean())

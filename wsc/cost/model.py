@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from wsc.collectives import group_of
+from wsc.cost.groups import group_of
 from wsc.ir.graph import Contract, Graph, Node
 from wsc.isa.fabric import Fabric
 from wsc.isa.table import Timing

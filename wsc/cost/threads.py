@@ -542,17 +542,17 @@ class Threads:
                 break
             yield
         times = np.array([token.time for token in held]).reshape(here.shape)
-        times[~here] = np.inf
+        latest = times.max(initial=0.0)
         for _ in range(count):
             # The earliest first of those that are there.
-            when = times.min(axis=0, initial=np.inf)
+            when = np.where(here, times, latest).min(axis=0, initial=latest)
             np.copyto(self.time, np.maximum(self.time, when), where=mask)
             left = mask.copy()
             for number, token in enumerate(held):
-                taken = left & (times[number] == when)
+                taken = left & here[number] & (times[number] == when)
                 left ^= taken
                 token.take(taken)
-                times[number][taken] = np.inf
+                here[number] &= ~taken
         self.progress += 1
 
     # --- remote stores --------------------------------------------------------

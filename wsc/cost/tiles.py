@@ -130,6 +130,10 @@ class Lanes:
     def __post_init__(self) -> None:
         self.tiles = float(self.weight.sum())
 
+    def of(self, times: np.ndarray) -> np.ndarray:
+        """The times of these tiles."""
+        return times if self.whole else times[self.mask]
+
     def divide(self, held: np.ndarray) -> tuple[Lanes | None, Lanes | None]:
         """The tiles where ``held`` is true and the others; None for no tile."""
         held = np.broadcast_to(held, self.mask.shape)

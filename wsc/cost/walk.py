@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from wsc.cost.again import Calls, State
-from wsc.cost.decisive import Scalars
+from wsc.cost.decisive import SCALARS, Scalars
 from wsc.cost.steady import LONG, Layers, Rhythm
 from wsc.cost.threads import Frame, Pass, Span, Steps, Threads
 from wsc.cost.tiles import Lanes
@@ -63,21 +63,23 @@ class Walk(Threads):
 
     def _main(self, body: Iterable[Statement], frame: Frame, lanes: Lanes) -> Steps:
         for statement in body:
-            start = float(self.time[lanes.mask].min())
+            start = float(lanes.of(self.time).min())
             span = self.spans.setdefault(self._pass(statement, frame), Span(statement, start))
             span.start = min(span.start, start)
             outer, self.current = self.current, span
-            head = float(self.time[lanes.mask].max())
+            head = float(lanes.of(self.time).max())
             if isinstance(statement, Loop | If):
                 yield from self._nested(statement, frame, lanes)
                 span.leave(head + self.fabric.timing[Timing.BRANCH].startup)
             else:
                 call = statement if isinstance(statement, Call) and lanes.whole else None
                 if call is None or not self._again(call, frame):
+                    if not isinstance(statement, Op) or BY_NAME[statement.name].form not in SCALARS:
+                        self.calls.last = None
                     yield from self._block(self._alone(statement), frame, lanes)
                     if call is not None:
                         self.calls.learn(self)
-                span.leave(float(self.time[lanes.mask].max()))
+                span.leave(float(lanes.of(self.time).max()))
             self.current = outer
 
     def _number(self, body: Iterable[Statement], around: tuple[tuple[int, str], ...]) -> None:
@@ -129,6 +131,11 @@ class Walk(Threads):
         needed = self.decisive[call.procedure]
         given = [(name, value) for name, value in call.arguments if name in needed]
         return {name: self._code(value)(frame) for name, value in given}
+
+    def advance(self, cycles: np.ndarray, words: np.ndarray) -> None:
+        """As for all threads; what main did last is longer ago for some tiles than for others."""
+        self.calls.last = None
+        super().advance(cycles, words)
 
     def _again(self, call: Call, frame: Frame) -> bool:
         """Do what an earlier call of main did, if one began as this one does."""

@@ -21,10 +21,11 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
+
+from wsc.cost.compiled import by_numba
 
 RAMP = 4  # outputs and inputs of a router: N, E, S, W, this, and from ...
 INSIDE = 5  # ... here on to and from links within its cell, by their side
@@ -159,7 +160,7 @@ def follow(
         np.full(stages, -1),
         np.zeros(stages),  # behind, need
     ]
-    run: Callable[..., None] = _compiled() if compiled else _run
+    run: Callable[..., None] = by_numba(_run) if compiled else _run
     if not compiled:  # Python's lists are faster there
         given, tables = ([array.tolist() for array in part] for part in (given, tables))
     run(depth, float(ramp), inputs, *given, *tables)
@@ -230,17 +231,6 @@ def _ways(source: np.ndarray, target: np.ndarray, inside: np.ndarray, grid: Grid
         starts,
         lengths,
     )
-
-
-@cache
-def _compiled() -> Callable[..., None]:
-    """The code as Numba compiles it, kept for later processes where it can be."""
-    import numba
-
-    try:
-        return numba.njit(cache=True)(_run)
-    except RuntimeError:  # there is no folder for what is compiled
-        return numba.njit(_run)
 
 
 def _run(

@@ -34,6 +34,7 @@ _DEFINED = {
     "_COLOR": COLOR,
     "VALUE": EDGE,
     "_WEIGHT": EDGE,
+    "KEPT": EDGE,
     "_TENSOR": TENSOR,
     "_REGION": REGION,
     "_PROC": PROCEDURE,
@@ -360,7 +361,7 @@ def _of_update(tokens: Sequence[Token]) -> Iterator[tuple[Name, Token]]:
 def _is_edge(tokens: Sequence[Token], place: int) -> bool:
     """Whether a text in quotes is the name of an edge tensor."""
     before = tokens[place - 1].kind if place else ""
-    return before in ("VALUE", "_WEIGHT", "_FROM", "_HIGH") or _is_length(tokens, place)
+    return before in ("VALUE", "_WEIGHT", "KEPT", "_FROM", "_HIGH") or _is_length(tokens, place)
 
 
 def _is_length(tokens: Sequence[Token], place: int) -> bool:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
+from wsc.cost.compiled import by_numba
 from wsc.cost.tiles import Axis, Lanes
 from wsc.flows.flow import ROOT_Y, Flow, Path, Strand, at, both, when
 from wsc.flows.stream import Site, State, Steps, Stream, Walker
 from wsc.flows.work import Work
 from wsc.isa.expr import Expr, H, Int, Name, W, X, Y
 from wsc.isa.types import Side
+
+MOST_INTERPRETED = 300  # sampled tiles whose chains are followed without Numba
 
 
 @dataclass(frozen=True)
@@ -250,10 +253,11 @@ class ChainStream(Stream):
 
     def coming(self) -> Coming:
         """The words that each tile has received last, or will with what has been posted."""
+        if not self.posted or self.swept:
+            return Coming(self.come, self.since, self.until)
         kept = self.first, self.last, self.sent, self.come, self.since, self.until
         before = [array.copy() for array in kept]
-        if self.posted and not self.swept:
-            self._sweep(self._asked(), [])
+        self._sweep(self._asked(), [])
         found = Coming(self.come.copy(), self.since.copy(), self.until.copy())
         for array, old in zip(kept, before, strict=True):
             np.copyto(array, old)
@@ -264,76 +268,37 @@ class ChainStream(Stream):
 
         others: words that share the ramps.
         """
-        todo, receives, sends = map(self._view, (asked.todo, asked.receives, asked.sends))
-        start, count, pace = map(self._view, (asked.start, asked.count, asked.pace))
-        shared = [(self._view(words.since), self._view(words.count)) for words in others]
-        sent, first, last = map(self._view, (self.sent, self.first, self.last))
-        found = np.zeros(self.first.shape, bool)
-        ended = np.zeros(self.first.shape)
-        marks, done = self._view(found), self._view(ended)
-        took = np.zeros(todo.shape, bool)
-        waits, free = todo & receives, todo & ~receives
-        more = np.maximum(count - 1, 0) * pace
-        begin, final = start.copy(), start + more
-        later = np.zeros(start.shape)  # by how much others on the ramp hold up the last word
-        # From tile to tile: who has its words, and when they pass.
-        for place in np.flatnonzero(todo.any(axis=1)).tolist():
-            ready, previous = free[place], self.before[place]
-            if previous >= 0:
-                here = took[place]
-                np.logical_and(waits[place], sent[previous], out=here)
-                ready = ready | here
-                came = self.delay[place]
-                np.maximum(begin[place], first[previous] + came, out=begin[place], where=here)
-                np.add(begin[place], more[place], out=final[place])
-                np.maximum(final[place], last[previous] + came, out=final[place], where=here)
-                for since, words in shared:
-                    # While both come, each has every other cycle.
-                    ahead = (since[place] - begin[place]) / pace[place].clip(1.0)
-                    mine = count[place] - np.maximum(ahead, 0.0)
-                    both = np.minimum(mine, words[place] - np.maximum(-ahead, 0.0)).clip(0.0)
-                    both *= np.maximum(2.0 - pace[place], 0.0)
-                    np.add(later[place], both, out=later[place], where=here)
-                final[place] += later[place]
-                sent[previous] &= ~here
-            elif self.far:
-                # Nobody before it is sampled: they begin when it does itself.
-                ready = todo[place]
-                begin[place] += np.where(receives[place], self.delay[place], 0.0)
-                np.add(begin[place], more[place], out=final[place])
-            onward = ready & sends[place]
-            np.copyto(first[place], begin[place], where=onward)
-            np.copyto(last[place], final[place], where=onward)
-            sent[place] |= onward
-            marks[place] = ready
-        come, since, until = map(self._view, (self.come, self.since, self.until))
-        np.copyto(come, count, where=took)
-        np.copyto(since, begin, where=took)
-        np.copyto(until, final + 1, where=took)
-        np.copyto(done, final + pace, where=marks)
-        # The sender waits for its neighbour, which need not be the next sampled tile: the
-        # tiles between the two hold as many wavelets, each, as fit in between two cores.
-        late = took & marks[self.before] & (count > self.slack)
-        room = (self.slack * self.gaps)[:, None]
-        held = start + (count - room) * pace
-        near = first[self.before] + self.hop + (count - self.slack) * pace
-        near = np.where(count > room, np.maximum(held, near), near)
-        held = np.where(self.gaps[:, None] > 1, near, held)
-        # One that is held itself passes the last words on at its pace, so it holds those before it:
-        # from the end of the chain to its begin.
-        alone = final - later + pace
-        for place in np.flatnonzero(late.any(axis=1))[::-1].tolist():
-            behind, mine = done[self.before[place]], done[place]
-            until = np.where(mine > alone[place], mine - room[place] * pace[place], held[place])
-            np.maximum(behind, np.maximum(held[place], until), out=behind, where=late[place])
+        kept = self.sent, self.first, self.last, self.come, self.since, self.until
+        given = asked.todo, asked.receives, asked.sends, asked.start, asked.count, asked.pace
+        shape = self._view(self.first).shape
+        shared = np.empty((2, len(others), self.first.size))
+        for number, words in enumerate(others):
+            shared[0, number] = self._view(words.since).ravel()
+            shared[1, number] = self._view(words.count).ravel()
+        # Tiles in the order of the chain; those of one place are one behind the other.
+        flat = [self._view(array).flatten() for array in (*given, *kept)]
+        tables: list[Any] = [*flat, np.zeros(self.first.size, bool), np.zeros(self.first.size)]
+        run: Callable[..., None] = by_numba(_pass_on)
+        line: list[Any] = [self.before, self.delay, self.gaps.astype(float), *shared]
+        if self.first.size <= MOST_INTERPRETED:  # Python's lists are faster there
+            run = _pass_on
+            line, tables = ([array.tolist() for array in part] for part in (line, tables))
+        run(shape[1], self.far, float(self.hop), float(self.slack), *line, *tables)
+        for array, values in zip(kept, tables[len(given) : -2], strict=True):
+            self._view(array)[...] = np.asarray(values).reshape(shape)
+        found, ended = np.empty_like(self.sent), np.empty_like(self.first)
+        self._view(found)[...] = np.asarray(tables[-2]).reshape(shape)
+        self._view(ended)[...] = np.asarray(tables[-1]).reshape(shape)
         return found, ended
 
-    def slowed(self, work: Work) -> np.ndarray:
+    def slowed(self, work: Work) -> np.ndarray | float:
         """While words come up a ramp, every other wavelet is one of them.
 
         Where the instruction takes words less often, they find room between these.
         """
         self.resolve()
+        if not (self.until > work.start).any():
+            return 0.0  # all have come
         begin = np.maximum(self.since, work.start)
         part = (self.until - begin) / np.maximum(self.until - self.since, 1.0)
         words = self.come * np.clip(part, 0.0, 1.0)
@@ -382,3 +347,95 @@ class ChainStream(Stream):
         self.sent, self.come = next(counts).copy(), next(counts).copy()
         self.first, self.last = next(times) + base, next(times) + base
         self.since, self.until = next(times) + base, next(times) + base
+
+
+def _pass_on(
+    across: Any,
+    far: Any,
+    hop: Any,
+    slack: Any,
+    before: Any,
+    delay: Any,
+    gaps: Any,
+    others_since: Any,
+    others_count: Any,
+    todo: Any,
+    receives: Any,
+    sends: Any,
+    start: Any,
+    count: Any,
+    pace: Any,
+    sent: Any,
+    first: Any,
+    last: Any,
+    come: Any,
+    since: Any,
+    until: Any,
+    found: Any,
+    ended: Any,
+) -> None:
+    """Go along ``across`` chains side by side: who has its words, and when they pass.
+
+    The tiles of one place of all chains are one behind the other. before, delay, gaps: by place, as
+    in ``ChainStream``. others_since, others_count: words of others on the ramp. todo ... pace: as
+    in ``Asked``. sent ... until: as in ``ChainStream``, and changed. found, ended: where times are
+    found now, and when instructions end there.
+    """
+    places = len(before)
+    took = [False] * (places * across)
+    final = [0.0] * (places * across)  # when the last word passes
+    later = [0.0] * (places * across)  # by how much others on the ramp hold that up
+    for place in range(places):
+        previous = before[place]
+        for lane in range(across):
+            at = place * across + lane
+            if not todo[at]:
+                continue
+            ready, begin = not receives[at], start[at]
+            more = max(count[at] - 1.0, 0.0) * pace[at]
+            end = begin + more
+            if previous >= 0:
+                prior = previous * across + lane
+                if receives[at] and sent[prior]:
+                    ready = took[at] = True
+                    sent[prior] = False
+                    begin = max(begin, first[prior] + delay[place])
+                    end = max(begin + more, last[prior] + delay[place])
+                    for other in range(len(others_since)):
+                        # While both come, each has every other cycle.
+                        ahead = (others_since[other][at] - begin) / max(pace[at], 1.0)
+                        mine = count[at] - max(ahead, 0.0)
+                        both = max(min(mine, others_count[other][at] - max(-ahead, 0.0)), 0.0)
+                        later[at] += both * max(2.0 - pace[at], 0.0)
+                    end += later[at]
+            elif far:
+                # Nobody before it is sampled: they begin when it does itself.
+                ready = True
+                if receives[at]:
+                    begin += delay[place]
+                end = begin + more
+            final[at] = end
+            if not ready:
+                continue
+            if sends[at]:
+                first[at], last[at], sent[at] = begin, end, True
+            if took[at]:
+                come[at], since[at], until[at] = count[at], begin, end + 1.0
+            found[at], ended[at] = True, end + pace[at]
+    # The sender waits for its neighbour, which need not be the next sampled tile: the
+    # tiles between the two hold as many wavelets, each, as fit in between two cores.
+    # One that is held itself passes the last words on at its pace, so it holds those before it:
+    # from the end of the chain to its begin.
+    for place in range(places - 1, -1, -1):
+        room = slack * gaps[place]
+        for lane in range(across):
+            at, prior = place * across + lane, before[place] * across + lane
+            if not took[at] or not found[prior] or count[at] <= slack:
+                continue
+            held = start[at] + (count[at] - room) * pace[at]
+            if gaps[place] > 1:
+                near = first[prior] + hop + (count[at] - slack) * pace[at]
+                held = max(held, near) if count[at] > room else near
+            if ended[at] > final[at] - later[at] + pace[at]:
+                held = max(held, ended[at] - room * pace[at])
+            ended[prior] = max(ended[prior], held)

@@ -17,7 +17,7 @@ import networkx as nx
 import numpy as np
 
 from wsc.isa.expr import Expr, H, W, binary, evaluate
-from wsc.isa.program import Position, Queue
+from wsc.isa.program import Position, Queue, Route
 from wsc.isa.types import Side
 
 if TYPE_CHECKING:
@@ -61,6 +61,10 @@ class Strand:
         labels: iteration names with which it advances; None for all.
         """
         return Queue(self.name, labels)
+
+    def routes(self, color: str) -> tuple[Route, ...]:
+        """Its paths as the routes of a color."""
+        return tuple(Route(color, REGION, path.guard, path.positions) for path in self.paths)
 
     def begins(self, place: Mapping[str, int]) -> bool:
         """Whether wavelets leave the core of a tile on it. place: x, y, W and H."""

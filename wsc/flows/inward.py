@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from wsc.collectives import TILES_PER_STEP, group_of
+from wsc.cost.groups import TILES_PER_STEP, group_of
 from wsc.cost.tiles import Axis
 from wsc.flows.chain import ChainStream, Towards
 from wsc.flows.flow import ROOT_X, ROOT_Y, SAMPLE, Path, Strand, at, both, when

@@ -48,6 +48,8 @@ class MulticastStream(Stream):
     behind its share, because its column was not ready, may make up for it: one wavelet a cycle.
     """
 
+    more_if_used = True
+
     def __init__(self, flow: Flow, site: Site) -> None:
         rows = site.y
         self.site, self.weight = site, float(rows.weight[0])

@@ -45,6 +45,7 @@ class ScatterStream(Stream):
     """
 
     in_blocks = True
+    more_if_used = True
 
     def __init__(self, flow: Flow, site: Site) -> None:
         self.site, self.rows, self.schedule = site, site.y, site.schedule(flow)

@@ -91,10 +91,12 @@ class Stream(ABC):
 
     in_blocks: whether the tiles of a column have blocks of their own, one after the other.
     again: whether what a call does with it may be taken from an earlier call.
+    more_if_used: whether its state says more to calls that use it.
     """
 
     in_blocks: ClassVar[bool] = False
     again: ClassVar[bool] = True
+    more_if_used: ClassVar[bool] = False
 
     @property
     def feeds(self) -> Schedule | None:

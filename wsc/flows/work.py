@@ -15,7 +15,8 @@ class Work:
 
     Arrays have the shape [rows, columns] of the sampled tiles. start: first cycle in which a row
     may start. count: rows, each of ``pace`` cycles. over: where it is known when the instruction
-    is over. done: that cycle; of no meaning elsewhere.
+    is over. done: that cycle; of no meaning elsewhere. waiting: its tiles in which the end is not
+    known yet. known: whether there are none.
     """
 
     lanes: Lanes
@@ -24,27 +25,23 @@ class Work:
     pace: np.ndarray
     over: np.ndarray = field(init=False)
     done: np.ndarray = field(init=False)
+    waiting: np.ndarray = field(init=False)
+    known: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.over = np.zeros(self.lanes.mask.shape, bool)
         self.done = np.zeros(self.lanes.mask.shape)
+        self.waiting = self.lanes.mask.copy()
+        self.known = not self.waiting.any()
 
     @property
     def alone(self) -> np.ndarray:
         """End of the instruction if nothing keeps it waiting."""
         return self.start + self.count * self.pace
 
-    @property
-    def waiting(self) -> np.ndarray:
-        """Its tiles in which the end is not known yet."""
-        return self.lanes.mask & ~self.over
-
-    @property
-    def known(self) -> bool:
-        """Whether the end is known in all its tiles."""
-        return not self.waiting.any()
-
     def end(self, done: np.ndarray, where: np.ndarray) -> None:
         """Set the cycle in which it is over, in some tiles."""
         np.copyto(self.done, done, where=where)
         self.over |= where
+        self.waiting &= ~where
+        self.known = not self.waiting.any()

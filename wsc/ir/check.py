@@ -19,6 +19,7 @@ from wsc.ir.graph import (
     Graph,
     GraphOutput,
     Index,
+    Keep,
     Lit,
     Map,
     Move,
@@ -80,6 +81,8 @@ def _infer(op: Primitive, inputs: Sequence[Type]) -> Type:
             return _scatter(op, *_expect(op, inputs, 3))
         case Scatter():
             return _scatter_into_zeros(op, *_expect(op, inputs, 2))
+        case Keep():
+            return _expect(op, inputs, 1)[0]
 
 
 def _expect(op: Primitive, inputs: Sequence[Type], count: int) -> Sequence[Type]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -62,18 +62,19 @@ class Cut:
             return [*outputs]
         return [replace(there[like], name=name) for name, like in self.shown]
 
-    def at_edge(self, names: Mapping[str, str]) -> Cut:
+    def at_edge(self, names: Mapping[str, str], own: Iterable[str]) -> Cut:
         """The same, with what the edge tensors are called.
 
-        names: edge tensor of each constant and graph input. Outputs have their own names.
+        names: edge tensor of each constant and graph input. own: edge tensors that have the names
+        of outputs, or of values that leave and come back.
         """
         edge = {
             names[name]: tuple(names[other] for other in self.families[name])
             for name in names
-            if name in self.families
+            if all(other in names for other in self.families.get(name, ("",)))
         }
-        shown = (name for name, _ in self.shown if name in self.families)
-        return replace(self, edge=edge | {name: self.families[name] for name in shown})
+        edge |= {name: self.families[name] for name in own if name in self.families}
+        return replace(self, edge=edge)
 
     def used(self, edge: set[str]) -> set[str]:
         """Edge tensors, with those that the layers left out use in their place."""
@@ -139,6 +140,10 @@ class Cut:
         """The names of all layers among which some of these are; none if they are no layers'."""
         known = next((text for text in texts if text in families), "")
         return families[known] if known and len(set(texts)) > 1 else ()
+
+    def whole(self, place: int) -> int:
+        """The number of a layer in the whole network. place: among those that are there."""
+        return place if place < self.before else place + self.left
 
     def _place(self, layer: int) -> int:
         """The place of a layer among those that are there."""

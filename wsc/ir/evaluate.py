@@ -20,6 +20,7 @@ from wsc.ir.graph import (
     Gather,
     Graph,
     Index,
+    Keep,
     Map,
     Move,
     Node,
@@ -83,6 +84,8 @@ def _node(node: Node, inputs: Sequence[np.ndarray]) -> np.ndarray:
             zeros = np.zeros(node.type.shape, inputs[-1].dtype)
             data = inputs if node.op.zeros is None else [zeros, *inputs]
             result = _scatter(node.op, *data)
+        case Keep():
+            result = inputs[0]
     return _stored(result, node.type.dtype)
 
 

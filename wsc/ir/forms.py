@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from wsc.errors import CompileError, shortened
 from wsc.isa.shown import Facts, Shown, few, named, suggestion
 
+HOLDS = ("stream", "resident", "auto")  # where the weights of products are
+CODES = RESIDENT, SECTIONS, AUTO = ("resident", "sections", "auto")  # where code is
 CROWDED = "leaves too little SRAM to others"
 TOO_LARGE = "does not fit"
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +32,7 @@ class Type:
     @property
     def size(self) -> int:
         """Number of elements."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return prod(self.shape)
 
 
 # --- elementwise ------------------------------------------------------------------
@@ -226,7 +227,12 @@ class Scatter:
     zeros: int | None = None
 
 
-Primitive = Map | Reduce | Contract | Move | Concat | Gather | Scatter
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """The same value. What it is of leaves at the edge, and comes back where its result is read."""
+
+
+Primitive = Map | Reduce | Contract | Move | Concat | Gather | Scatter | Keep
 
 
 # --- graph ------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from wsc.ir.graph import (
     Gather,
     Graph,
     GraphInput,
+    Keep,
     Lit,
     Map,
     Move,
@@ -87,7 +88,7 @@ def of_node(node: Node, found: Mapping[str, Interval], types: Mapping[str, Type]
             return intervals(node.op, inputs)[-1]
         case Concat():
             return _join(*inputs)
-        case Gather():
+        case Gather() | Keep():
             return inputs[0]
         case Scatter(_, kind):
             simple = kind in (None, Reduction.MAX, Reduction.MIN)

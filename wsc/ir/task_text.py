@@ -29,6 +29,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from lark import Token, Transformer, UnexpectedInput, v_args
 
 from wsc.ir.graph import Index, Lit, MoveStep, Reduction, Step, Type
+from wsc.ir.layout import Buffer, Mesh, View
 from wsc.ir.tasks import TASKS, Placed, Role, Run, Steps, Task, roles
 from wsc.ir.text import (
     BUILD,
@@ -43,7 +44,6 @@ from wsc.ir.text import (
 from wsc.isa.operands import IDENTIFIER, comma, show_extent, show_nodes, show_string
 from wsc.isa.program import Cut, Drawn, EdgeTensor, Extent, Kind
 from wsc.isa.types import DType
-from wsc.layout import Buffer, Mesh, View
 
 # What stands before the name of a field; facts and movements have no word.
 _ROLE_WORDS = {
@@ -368,6 +368,7 @@ _RULES = {
     "input": "tensor",
     "output": "tensor",
     "weight": "tensor",
+    "kept": "tensor",
     "buffer": "buffer",
     "layers": "layers",
     "steps": "steps",

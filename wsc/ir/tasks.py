@@ -19,8 +19,8 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 from wsc.ir.cut import Cut
 from wsc.ir.forms import Noted
 from wsc.ir.graph import Index, MoveStep, Reduction, Step
+from wsc.ir.layout import Buffer, Mesh, View
 from wsc.isa.program import EdgeTensor
-from wsc.layout import Buffer, Mesh, View
 
 
 class Role(Enum):

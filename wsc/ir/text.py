@@ -31,6 +31,7 @@ from wsc.ir.graph import (
     GraphInput,
     GraphOutput,
     Index,
+    Keep,
     Lit,
     Map,
     Move,
@@ -139,6 +140,8 @@ def show_operation(op: Primitive, inputs: Sequence[str]) -> str:
             suffix = ("." + kind.value if kind else "") + (".skip" if skips else "")
             size = "" if zeros is None else f" zeros {zeros}"
             return f"scatter{suffix}{values} axis {axis}{size}"
+        case Keep():
+            return f"keep{values}"
 
 
 def show_step(step: Step) -> str:
@@ -417,6 +420,9 @@ class _Build(Transformer[Token, Any]):
         skips = "skip" in words
         kind = next((Reduction(word) for word in words if word != "skip"), None)
         return Scatter(axis, kind, skips, zeros), inputs
+
+    def keep(self, inputs: tuple[str, ...]) -> tuple[Any, ...]:
+        return Keep(), inputs
 
     def index(self, *positions: Index | None) -> tuple[Index, ...]:
         return tuple(position for position in positions if position is not None)

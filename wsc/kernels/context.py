@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wsc.ir.layout import Mesh
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import EdgeTensor
-from wsc.layout import Mesh
 
 SYNC = "sync"  # the word that the barrier works on
 

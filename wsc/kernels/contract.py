@@ -26,6 +26,7 @@ from math import prod
 
 from wsc.flows import REGION, WEIGHTS
 from wsc.ir.graph import Index
+from wsc.ir.layout import Mesh, View, block, dense_strides, start, storage_order, valid
 from wsc.ir.tasks import ContractTask
 from wsc.isa.expr import Expr, Int, Name, W, X, Y, maximum, minimum
 from wsc.isa.fabric import Fabric
@@ -36,7 +37,6 @@ from wsc.kernels.asm import Asm, At, Emission, Source
 from wsc.kernels.context import Context, row_major
 from wsc.kernels.library import ARRIVED, CHAIN_DONE, CLEARED, LEFT, LINES
 from wsc.kernels.transfer import pass_west, send_west, western_drain
-from wsc.layout import Mesh, View, block, dense_strides, start, storage_order, valid
 
 F32 = DType.F32
 

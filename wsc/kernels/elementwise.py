@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from wsc.ir.graph import Arg, Lit, Ref, Step
+from wsc.ir.layout import Mesh, View, valid
 from wsc.ir.tasks import MapTask
 from wsc.isa.expr import Expr, Int, Name
 from wsc.isa.table import BY_NAME, Operand, operand_type
@@ -12,7 +13,6 @@ from wsc.isa.types import DType
 from wsc.isa.values import PARTIAL
 from wsc.kernels.asm import Asm, At, Emission, Source
 from wsc.kernels.context import Context
-from wsc.layout import Mesh, View, valid
 
 
 def result_type(step: Step) -> DType:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from wsc.ir.layout import Mesh, valid
 from wsc.ir.tasks import GatherTask
 from wsc.isa.expr import Expr, ExprLike, Int, Name
 from wsc.kernels.asm import Asm, At, Emission
 from wsc.kernels.context import Context
-from wsc.layout import Mesh, valid
 
 
 @dataclass(frozen=True, slots=True)

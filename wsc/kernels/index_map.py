@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from math import gcd
 
 from wsc.ir.graph import Expand, MoveStep, Pad, Reshape, Slice, Transpose
+from wsc.ir.layout import Mesh, start, valid
 from wsc.ir.regroup import groups
 from wsc.ir.tasks import MoveTask
 from wsc.isa.expr import Expr, Int, minimum
 from wsc.kernels.index import Ix, quotient, remainder, variable, within
-from wsc.layout import Mesh, start, valid
 
 
 @dataclass(slots=True)

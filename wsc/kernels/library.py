@@ -23,6 +23,7 @@ from wsc.flows import (
     ROOT_Y,
     ROW_CAST,
     SOUTH,
+    STRANDS,
     WEST,
     Cast,
     Chain,
@@ -32,7 +33,7 @@ from wsc.flows import (
 from wsc.isa.expr import Expr, H, Int, Name, W, X, Y
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Asynchronous, Procedure, Statement
-from wsc.isa.statements import calls
+from wsc.isa.statements import calls, colors_of
 from wsc.isa.types import DType
 from wsc.kernels.asm import Asm, At
 
@@ -45,7 +46,6 @@ LEFT = 4  # the same
 CHAIN_UNITS = 3
 ASIDE = 0  # the unit that no chain uses, where a core has more of them
 OUTWARDS = 4  # the unit that sends a result out beside chains and what clears their sums
-CHAINS = ("chain_", "take_", "turn_", "forward_", "arrive_")  # how names of their procedures begin
 LONG_LINE = 16  # tiles, from which on an all-reduce in groups is quicker
 GROUPED_QUEUES = (8, 6)  # input and output queues that a core needs for it along both axes
 GROUPED_COLORS = 22  # of all flows of such a program
@@ -400,6 +400,12 @@ def library(stream_units: int, grouped: frozenset[str] = frozenset()) -> Mapping
                 made.append(all_reduce(line, op, dtype))
     made.append(take(ROW, True, "add", DType.F32, units))
     return {procedure.name: procedure for procedure in made}
+
+
+def on_chains(body: tuple[Statement, ...]) -> bool:
+    """Whether a body itself sends or receives on a chain from neighbour to neighbour."""
+    strands = (STRANDS[color] for color in colors_of(body) if color in STRANDS)
+    return any(isinstance(strand.flow, Chain) for strand in strands)
 
 
 def called(body: tuple[Statement, ...]) -> list[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+from wsc.ir.layout import beyond, coordinate, is_plain, room, start, valid
 from wsc.ir.tasks import MoveTask
 from wsc.isa.expr import Expr, Int, Name, maximum, minimum
 from wsc.isa.program import Extent, Op, Scalar
@@ -20,7 +21,6 @@ from wsc.kernels.context import SYNC, Context
 from wsc.kernels.index import Ix, to_expr, variable
 from wsc.kernels.index_map import IndexMap, Plan, aligned, index_map, own_only, plan, spreads
 from wsc.kernels.library import COLUMN, LINES, ROW, STORED, Line
-from wsc.layout import beyond, coordinate, is_plain, room, start, valid
 
 
 class _Mover:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from wsc.ir.graph import Reduction
+from wsc.ir.layout import dense_strides, local_size, storage_order, valid
 from wsc.ir.tasks import ReduceTask
 from wsc.isa.expr import Expr, Int, Name
 from wsc.isa.types import DType
@@ -12,7 +13,6 @@ from wsc.kernels.asm import Asm, At, Emission
 from wsc.kernels.context import Context
 from wsc.kernels.contract import base_offset, label_strides
 from wsc.kernels.library import LINES
-from wsc.layout import dense_strides, local_size, storage_order, valid
 
 OPS = {Reduction.SUM: "add", Reduction.MAX: "max", Reduction.MIN: "min", Reduction.PROD: "mul"}
 INTEGER_LIMITS = {Reduction.MAX: -(2**31), Reduction.MIN: 2**31 - 1}

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from wsc.ir.layout import View, room, start, valid
 from wsc.ir.tasks import ScatterTask
 from wsc.isa.expr import Expr, Int, Name
 from wsc.kernels.asm import Asm, At, Emission
 from wsc.kernels.context import Context
 from wsc.kernels.reduce import OPS
-from wsc.layout import View, room, start, valid
 
 
 def emit_scatter(task: ScatterTask, context: Context) -> Emission:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 from wsc.flows import COLLECT, INDICES, LEAVE, REGION, SCATTER, WEIGHTS
+from wsc.ir.layout import View, is_plain, start, valid
 from wsc.ir.tasks import Aside, Load, LookupTask, Store
 from wsc.isa.expr import Expr, H, Int, Name, X, Y, binary, maximum, minimum, substitute
 from wsc.isa.program import Asynchronous, Dim, Direction, Extent, Lookup, Transfer
@@ -13,7 +14,6 @@ from wsc.isa.types import Control, DType, Side
 from wsc.kernels.asm import Asm, At, Emission
 from wsc.kernels.context import Context, row_major
 from wsc.kernels.library import ASIDE, LEFT, OUTWARDS
-from wsc.layout import View, is_plain, start, valid
 
 ROW = "r"
 

@@ -24,6 +24,7 @@ from wsc.ir.graph import (
     Expand,
     Gather,
     Index,
+    Keep,
     Lit,
     Map,
     Move,
@@ -616,6 +617,11 @@ def _scatter(op: Scatter, place: Place, g: Value) -> dict[int, Value]:
     return found
 
 
+def _keep(op: Keep, place: Place, g: Value) -> dict[int, Value]:
+    del op
+    return {0: g} if place.wanted else {}
+
+
 _RULES: dict[type[Primitive], Callable[[Any, Place, Value], dict[int, Value]]] = {
     Map: _map,
     Reduce: _reduce,
@@ -624,4 +630,5 @@ _RULES: dict[type[Primitive], Callable[[Any, Place, Value], dict[int, Value]]] =
     Concat: _concat,
     Gather: _gather,
     Scatter: _scatter,
+    Keep: _keep,
 }

@@ -13,8 +13,8 @@ from typing import ClassVar
 
 from wsc.ir.check import infer
 from wsc.ir.graph import Concat, Graph, Map, Move, MoveStep, Node, Reshape, Slice, Type
+from wsc.ir.naming import fresh_name
 from wsc.ir.regroup import Turn, adapted, delayed, joins, place
-from wsc.naming import fresh_name
 from wsc.passes.layers import Layers, find_layers
 from wsc.passes.simplify import drop_dead, faults, tidy
 from wsc.passes.stage import Pass

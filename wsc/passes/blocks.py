@@ -38,10 +38,10 @@ from wsc.ir.graph import (
     Transpose,
     Type,
 )
+from wsc.ir.layout import Mesh, block
+from wsc.ir.naming import fresh_name
 from wsc.isa.fabric import Fabric
 from wsc.isa.types import DType
-from wsc.layout import Mesh, block
-from wsc.naming import fresh_name
 from wsc.passes.contraction import choose_contraction
 from wsc.passes.sequences import join_sequences
 from wsc.passes.simplify import compose_moves, drop_dead, faults, split_pads

@@ -10,13 +10,13 @@ from math import prod
 from wsc.cost import Bound, CostModel
 from wsc.ir.forms import CROWDED, TOO_LARGE, Form
 from wsc.ir.graph import Contract, Index, Type
+from wsc.ir.layout import Mesh, View, block, local_size, whole
 from wsc.ir.tasks import ContractTask
 from wsc.isa.program import Extent
 from wsc.isa.table import Timing
 from wsc.isa.types import DType
 from wsc.kernels.contract import fastest_row
 from wsc.kernels.library import CHAIN_UNITS, CLEARED
-from wsc.layout import Mesh, View, block, local_size, whole
 
 SHARE_OF_SRAM = 0.8  # prefer layouts that leave the rest to values that live longer
 SHARE_IN_TRAINING = 0.35  # the same in a step that keeps values for its backward pass

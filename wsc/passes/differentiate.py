@@ -11,7 +11,8 @@ import numpy as np
 from wsc.errors import CompileError, shortened
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.check import check_graph
-from wsc.ir.graph import Graph, GraphOutput, Map, Move, Node, Pad, Reduce, Slice
+from wsc.ir.graph import Arg, Graph, GraphOutput, Map, Move, Node, Pad, Reduce, Slice, Step
+from wsc.ir.naming import ANEW, block_of
 from wsc.isa.derivatives import WITHOUT
 from wsc.isa.types import DType
 from wsc.passes.adjoint import NoDerivative, Place, adjoint
@@ -21,6 +22,7 @@ from wsc.passes.stage import Pass
 GRADIENT = ".grad"
 AGAIN = ".again"  # behind the name of a node that is computed once more
 SHOWN = 20  # operators that are listed where there is no derivative
+_WIDENED = Map((Step("widen", DType.F16, (Arg(0),)),))
 
 
 def computed_again(name: str) -> bool:
@@ -120,6 +122,19 @@ class _Part:
     count: int
 
 
+def _stretches(nodes: Sequence[Node]) -> dict[int, int]:
+    """The last node of each stretch that is computed for its derivative alone -> its first one."""
+    found: dict[int, int] = {}
+    first, before = 0, ""
+    for number, node in enumerate((*nodes, None)):
+        here = "" if node is None else block_of(node.name, ANEW)
+        if here != before:
+            if before:
+                found[number - 1] = first
+            first, before = number, here
+    return found
+
+
 class _Backwards:
     """The walk over the nodes, from the last to the first."""
 
@@ -139,7 +154,10 @@ class _Backwards:
             for layers in recomputed
             for start in range(layers.start, layers.end, layers.period)
         }
+        # The same of stretches that are computed once more each, whatever layers are.
+        self.stretches = _stretches(graph.nodes)
         self.again: dict[str, str] = {}  # a value of the layer at hand -> the same, computed again
+        self.inside = False  # whether the walk is within such a stretch
         self.gradients: dict[str, Value] = {}
         self.parts: dict[str, dict[_Part, Value]] = {}
         self.refused: dict[tuple[str, str], None] = {}
@@ -149,14 +167,23 @@ class _Backwards:
         dependent, varied = self._forward()
         whole = self.build.cast(self.build.reshape(seed, self.loss.shape), self.loss.dtype)
         self.gradients[self.loss.name] = whole
+        outside, first = dict[str, str](), -1
         for number, node in reversed(list(enumerate(self.graph.nodes))):
+            self._complete(node.output)
             if number in self.begins:
-                self._recompute(self.graph.nodes[self.begins[number] : number + 1])
+                self.again = {}
+                self._recompute(self.graph.nodes[self.begins[number] : number + 1], AGAIN)
+            if number in self.stretches and self._reached(number):
+                outside, first = dict(self.again), self.stretches[number]
+                self.inside = True
+                self._recompute(self.graph.nodes[first : number + 1], ".anew")
             if node.output in self.parts:
                 with self.build.at(f"{node.name}{GRADIENT}", node.origin):
                     self._whole(node.output)
             if node.output in self.gradients and node.output in varied:
                 self._node(node, dependent, varied)
+            if number == first:
+                self.again, first, self.inside = outside, -1, False
         if self.refused:
             listed = [f"{what} ({why})" for what, why in self.refused]
             more = f", and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
@@ -182,15 +209,20 @@ class _Backwards:
                 varied.add(node.output)
         return dependent, varied
 
-    def _recompute(self, layer: Sequence[Node]) -> None:
-        """Compute a layer once more, from what the layer before hands on.
+    def _reached(self, last: int) -> bool:
+        """Whether a derivative goes through a stretch of nodes."""
+        nodes = self.graph.nodes[self.stretches[last] : last + 1]
+        return any(node.output in self.gradients for node in nodes)
 
-        What no derivative reads is dropped later, by who simplifies the graph.
+    def _recompute(self, nodes: Sequence[Node], mark: str) -> None:
+        """Compute a layer once more, from what the layer before hands on; or a stretch of nodes.
+
+        What no derivative reads is dropped later, by who simplifies the graph. mark: behind the
+        names of these nodes.
         """
-        self.again = {}
-        for node in layer:
+        for node in nodes:
             inputs = [self.build.value(self.again.get(name, name)) for name in node.inputs]
-            with self.build.at(f"{node.name}{AGAIN}", node.origin):
+            with self.build.at(f"{node.name}{mark}", node.origin):
                 self.again[node.output] = self.build.add(node.op, inputs).name
 
     def _value(self, name: str) -> Value:
@@ -198,6 +230,10 @@ class _Backwards:
         return Value(self.again.get(name, name), self.types[name])
 
     def _node(self, node: Node, dependent: set[str], varied: set[str]) -> None:
+        if block_of(node.name) and node.op == _WIDENED:  # all blocks have the same derivative
+            (name,) = node.inputs
+            self._add(name, self.build.cast(self.gradients[node.output], self.types[name].dtype))
+            return
         place = Place(
             self.build,
             tuple(map(self._value, node.inputs)),
@@ -263,8 +299,21 @@ class _Backwards:
                 self._add(name, self.build.move(parts[part], padded, hint="back"))
 
     def _add(self, name: str, gradient: Value) -> None:
-        """A value that several nodes read has the sum of what they give."""
+        """A value that several nodes read has the sum of what they give.
+
+        What the blocks of an attention give is many parts: their sum is a single one until all
+        have given.
+        """
         before = self.gradients.get(name)
-        if before is not None:
+        if before is not None and self.inside:
+            both = [self.build.cast(value, DType.F32) for value in (before, gradient)]
+            gradient = self.build.map(lambda a, b: a + b, *both, hint="both")
+        elif before is not None:
             gradient = self.build.map(lambda a, b: a + b, before, gradient, hint="both")
         self.gradients[name] = gradient
+
+    def _complete(self, name: str) -> None:
+        """A gradient whose parts were added in single precision, in the type of its value."""
+        found = self.gradients.get(name)
+        if found is not None:
+            self.gradients[name] = self.build.cast(found, self.types[name].dtype)

@@ -6,9 +6,9 @@ of them at the end. Until then every part would take its own room in each tile.
 
 from __future__ import annotations
 
+from wsc.ir.layout import Mesh
 from wsc.ir.tasks import MoveTask, Task, read, written
 from wsc.kernels.index_map import spreads, stays_in_tile
-from wsc.layout import Mesh
 
 LEAST = 8  # parts of one concatenation
 

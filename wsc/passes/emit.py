@@ -11,6 +11,7 @@ from typing import ClassVar
 from wsc.errors import CompileError
 from wsc.flows import REGION
 from wsc.ir.cut import NotAlike
+from wsc.ir.layout import whole
 from wsc.ir.tasks import Load, Placed, Run, Steps, Store, Task, edge_names, views
 from wsc.isa.expr import Int, Name, names
 from wsc.isa.fabric import Fabric
@@ -33,8 +34,7 @@ from wsc.isa.turns import each_transfer, expand
 from wsc.isa.types import DType
 from wsc.kernels import emit
 from wsc.kernels.context import Context
-from wsc.kernels.library import CHAINS, SEMAPHORES, called, library
-from wsc.layout import whole
+from wsc.kernels.library import SEMAPHORES, called, library, on_chains
 from wsc.passes.declare import declared
 from wsc.passes.lives import buffers_of, form
 from wsc.passes.roll import LAYER, STEP, Names, Rolled, rolled, schedule
@@ -167,9 +167,11 @@ class Emit(Pass[Placed, Program]):
 def _in_steps(number: int, instance: Instance, placed: Placed) -> list[Transfer]:
     """The streams of a task: an input or an output of a step is one of as many as there are."""
     task, streams = placed.tasks[number], [*instance.emission.transfers]
+    if _count(placed.steps) == 1:
+        return streams
     weights = {tensor.name for tensor in placed.edge_tensors if tensor.kind is Kind.WEIGHT}
     _, step, _ = placed.parts()
-    if _count(placed.steps) == 1 or number not in step:
+    if number not in step:
         return streams
     if isinstance(task, Load) and task.source not in weights:
         size = prod(task.out.shape)
@@ -323,9 +325,10 @@ def needed(
     its own: a core has no queues for both.
     """
     wanted = list(dict.fromkeys(name for item in procedures for name in called(item.body)))
-    if any(name.startswith(CHAINS) for name in wanted):
+    plain = library(fabric.stream_units, frozenset())
+    if any(on_chains(plain[name].body) for name in wanted):
         grouped = frozenset()
-    known = library(fabric.stream_units, grouped)
+    known = library(fabric.stream_units, grouped) if grouped else plain
     found: list[str] = []
 
     def visit(name: str) -> None:
@@ -370,7 +373,8 @@ def _require_all_named(program: Program) -> None:
 
 
 def _in_families(program: Program) -> tuple[EdgeTensor, ...]:
-    """The edge tensors, weights that the turns of one entry of the schedule name side by side."""
+    """The edge tensors; weights, and what is kept, side by side if the turns of an entry of the
+    schedule name them."""
     tables = dict(program.names)
     together: dict[str, list[str]] = {}
     for transfer, loop in each_transfer(program.transfers):
@@ -379,10 +383,11 @@ def _in_families(program: Program) -> tuple[EdgeTensor, ...]:
             names = [expand(transfer.tensor, loop.register, turn, tables) for turn in turns]
             for name in names:
                 together.setdefault(name, names)
-    weights = {t.name: t for t in program.edge_tensors if t.kind is Kind.WEIGHT}
-    order = dict.fromkeys(other for name in weights for other in together.get(name, (name,)))
-    others = [tensor for tensor in program.edge_tensors if tensor.kind is not Kind.WEIGHT]
-    return (*others, *(weights[name] for name in order if name in weights))
+    families = (Kind.KEPT, Kind.WEIGHT)
+    several = {t.name: t for t in program.edge_tensors if t.kind in families}
+    order = dict.fromkeys(other for name in several for other in together.get(name, (name,)))
+    others = [tensor for tensor in program.edge_tensors if tensor.kind not in families]
+    return (*others, *(several[name] for name in order if name in several))
 
 
 def _first_turns(

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from wsc.errors import DoesNotFit, shortened
 from wsc.ir.graph import Type
+from wsc.ir.layout import Mesh, local_size
 from wsc.ir.tasks import Load, Placed, scratch
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Kind, Program
 from wsc.isa.shown import named
-from wsc.layout import Mesh, local_size
 from wsc.passes.contraction import Choice, out_bytes
 from wsc.views.inspect import sram_kinds
 from wsc.views.parts import code_of_layers

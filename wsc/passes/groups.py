@@ -12,23 +12,38 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum
+from math import prod
 from typing import ClassVar
 
 from wsc.cost import CostModel
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.check import check_graph
 from wsc.ir.graph import Concat, Contract, Graph, Index, Map, Move, Node, Reduce, Transpose, Type
+from wsc.ir.layout import Mesh, block, default_view, dense_view, local_size
 from wsc.isa.fabric import Fabric
-from wsc.layout import Mesh, default_view
 from wsc.passes.blocks import Attention, attentions
-from wsc.passes.contraction import choose_contraction
+from wsc.passes.contraction import Choice, choose_contraction, preferred, weighed_choices
+from wsc.passes.keys import InKeys, layouts_of
+from wsc.passes.periods import LEAST
 from wsc.passes.sequences import join_sequences
 from wsc.passes.stage import Pass
 
 FITS = 0.5  # of a tile's SRAM that a product may take with its operands as a whole
 SHARE = 0.15  # the same of a product of one group
 
+KEYS = 0.2  # the same of a product of a block of keys
+
+Way = tuple[int, ...] | int  # positions of each dimension in a group, or keys of a block
 Few = tuple[tuple[int, tuple[int, int]], ...]  # dimensions of a value -> (first, count)
+
+
+class Made(Enum):
+    """What a product of attention gives."""
+
+    SCORES = "scores"
+    OUT = "out"
+    DERIVATIVE = "derivative"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +66,20 @@ class Groups(Pass[Graph, Graph]):
     def apply(self, stage: Graph) -> Graph:
         """The graph with such attention in groups."""
         graph = self._joined(stage)
-        found: dict[Hashable, tuple[int, ...] | None] = {}  # layers are alike
-        work: list[Split] = []
+        found: dict[Hashable, Way | None] = {}  # layers are alike
+        work: list[Split | InKeys] = []
         types = graph.types()
         for item in attentions(graph):
             inner = inner_nodes(graph, item)
             key = item.alike(types)
             if key not in found:
-                found[key] = self._sizes(types, item)
-            sizes = found[key] if inner is not None else None
-            if sizes and inner is not None:
-                work.append(Split(item, inner, sizes))
+                found[key] = self._way(types, item)
+            way = found[key]
+            if inner is None or way is None:
+                continue
+            work.append(
+                InKeys(item, inner, way) if isinstance(way, int) else Split(item, inner, way)
+            )
         return in_groups(graph, work)
 
     def _joined(self, graph: Graph) -> Graph:
@@ -76,13 +94,123 @@ class Groups(Pass[Graph, Graph]):
                 joined = join_sequences(joined, item.scores, item.out, item.side)
         return joined
 
-    def _sizes(self, types: dict[str, Type], item: Attention) -> tuple[int, ...] | None:
-        """Positions of each dimension that is split in one group; None if it is not to be split."""
+    def _way(self, types: dict[str, Type], item: Attention) -> Way | None:
+        """How an attention is cut; None if it is not to be cut."""
         full = full_sizes(item)
         if not full or self._room(types, item, full, FITS):
             return None
-        candidates = divisors(full)
+        sizes = self._sizes(types, item)
+        keys = self._keys(types, item)
+        if keys is None or sizes is None:
+            return keys or sizes
+        groups = prod(whole // size for whole, size in zip(full, sizes, strict=True))
+        apart = groups * self._group_cycles(types, item, sizes)
+        return keys if self._keys_cycles(types, item, keys) < apart else sizes
+
+    def _sizes(self, types: dict[str, Type], item: Attention) -> tuple[int, ...] | None:
+        """Positions of each dimension that is split in one group; None if no group has room."""
+        candidates = divisors(full_sizes(item))
         return next((sizes for sizes in candidates if self._room(types, item, sizes, SHARE)), None)
+
+    def _keys(self, types: dict[str, Type], item: Attention) -> int | None:
+        """Keys of a block; None if no block has room, or if attention is not of this form.
+
+        They are those of whole rows of tiles, so that blocks differ in nothing but their number.
+        """
+        total, mesh = dict(_contract(item.scores).extents)[item.scored], self._mesh
+        unit = block(total, "y", mesh).step
+        if item.zeroed or 1 in (mesh.width, mesh.height):
+            return None
+        room = KEYS * self.fabric.sram_bytes
+        for keys in range(total // LEAST // unit * unit, 0, -unit):
+            choices = [choice for _, choice in self._block_choices(types, item, keys)]
+            if all(choice is not None and choice.bytes <= room for choice in choices):
+                return keys
+        return None
+
+    def _block_choices(
+        self, types: dict[str, Type], item: Attention, keys: int
+    ) -> Iterator[tuple[Made, Choice | None]]:
+        """The products of a block of keys, as ``laid_out`` wants them."""
+        cost, shape = CostModel(self.fabric), item.scores.type.shape
+        others = (n for axis, n in enumerate(shape) if axis not in (*axes_of(item), item.axis))
+        rows = max(others, default=1)
+        few = ({item.scored: keys}, {item.summed: keys})
+        for made, op, left, right in self._products(types, item, *few):
+            layouts = layouts_of(op, rows, self._mesh)
+            at = [dense_view(e, t.dtype) for e, t in zip(layouts, (left, right), strict=True)]
+            choices = weighed_choices(op, left, right, False, *at, cost, training=True)
+            fit = (choice for choice in choices if (choice.a, choice.b) == layouts)
+            yield made, preferred(fit, self.fabric.sram_bytes)
+
+    def _keys_cycles(self, types: dict[str, Type], item: Attention, keys: int) -> int:
+        """Predicted cycles of an attention in blocks: forwards, again and backwards.
+
+        Scores are computed five times: twice each time for the shares, and for the derivative.
+        """
+        total = dict(_contract(item.scores).extents)[item.scored]
+        cost, cycles = CostModel(self.fabric), 0
+        for made, choice in self._block_choices(types, item, keys):
+            if choice is None:
+                continue
+            times = {Made.SCORES: 5, Made.OUT: 2, Made.DERIVATIVE: 1}[made]
+            cycles += times * choice.cycles
+            if made is not Made.DERIVATIVE:
+                part = choice.a if made is Made.OUT and item.side == 1 else choice.b
+                more = times + (made is Made.OUT)  # values once more for the derivative
+                cycles += more * cost.broadcast(local_size(part), self._mesh.height)
+        return -(-total // keys) * cycles
+
+    def _group_cycles(self, types: dict[str, Type], item: Attention, sizes: tuple[int, ...]) -> int:
+        """Predicted cycles of one group: forwards, again and backwards."""
+        cost, cycles = CostModel(self.fabric), 0
+        for made, op, left, right in self._products(types, item, *self._few(item, sizes)):
+            at = [default_view(t.shape, t.dtype, self._mesh) for t in (left, right)]
+            choice = choose_contraction(op, left, right, False, *at, cost, training=True)
+            assert choice is not None
+            cycles += (1 if made is Made.DERIVATIVE else 2) * choice.cycles
+            keys = choice.out[item.axis] if made is Made.SCORES else None
+            if keys is not None and keys.axis is not None:
+                # The largest score and the sum of each row, twice, and a sum for the derivative.
+                words = local_size(choice.out) // keys.length
+                cycles += 5 * cost.all_reduce_along(words, keys.axis)
+        return cycles
+
+    @property
+    def _mesh(self) -> Mesh:
+        return Mesh(self.fabric.width, self.fabric.height)
+
+    def _few(
+        self, item: Attention, sizes: tuple[int, ...]
+    ) -> tuple[dict[str, int], dict[str, int]]:
+        """The positions in a group of the labels of both products."""
+        axes = axes_of(item)
+        first, second = (
+            {labels[axis]: size for axis, size in zip(axes, sizes, strict=True)}
+            for labels in (scored_labels(item), summed_labels(item))
+        )
+        return first, second
+
+    def _products(
+        self,
+        types: dict[str, Type],
+        item: Attention,
+        scored: dict[str, int],
+        summed: dict[str, int],
+    ) -> Iterator[tuple[Made, Contract, Type, Type]]:
+        """All products of a part of an attention, with their operands: those of its derivative too.
+
+        scored, summed: positions of labels in the product for the scores, and in that with values.
+        """
+        parts = ((Made.SCORES, item.scores, scored), (Made.OUT, item.out, summed))
+        for made, node, few in parts:
+            whole = _contract(node)
+            op = replace(whole, extents=changed(whole.extents, few))
+            operands = zip(node.inputs, (op.index_a, op.index_b), strict=True)
+            a, b = (fewer(types[name], index, few) for name, index in operands)
+            out = fewer(node.type, _plain(op.out), few)
+            for number, (product, left, right) in enumerate(_with_derivatives(op, a, b, out)):
+                yield Made.DERIVATIVE if number else made, product, left, right
 
     def _room(
         self, types: dict[str, Type], item: Attention, sizes: tuple[int, ...], share: float
@@ -91,25 +219,21 @@ class Groups(Pass[Graph, Graph]):
 
         sizes: positions of each dimension that may be split.
         """
-        cost, mesh = CostModel(self.fabric), Mesh(self.fabric.width, self.fabric.height)
-        for node, labels in ((item.scores, scored_labels(item)), (item.out, summed_labels(item))):
-            assert isinstance(node.op, Contract)
-            few = {labels[axis]: size for axis, size in zip(axes_of(item), sizes, strict=True)}
-            op = replace(node.op, extents=changed(node.op.extents, few))
-            operands = zip(node.inputs, (op.index_a, op.index_b), strict=True)
-            a, b = (fewer(types[name], index, few) for name, index in operands)
-            out = fewer(node.type, _plain(op.out), few)
-            for product, left, right in _with_derivatives(op, a, b, out):
-                at_a, at_b = (default_view(item.shape, item.dtype, mesh) for item in (left, right))
-                choice = choose_contraction(
-                    product, left, right, False, at_a, at_b, cost, training=True
-                )
-                if choice is None or choice.bytes > share * self.fabric.sram_bytes:
-                    return False
+        cost, mesh = CostModel(self.fabric), self._mesh
+        for _, op, left, right in self._products(types, item, *self._few(item, sizes)):
+            at_a, at_b = (default_view(item.shape, item.dtype, mesh) for item in (left, right))
+            choice = choose_contraction(op, left, right, False, at_a, at_b, cost, training=True)
+            if choice is None or choice.bytes > share * self.fabric.sram_bytes:
+                return False
         return True
 
 
-def in_groups(graph: Graph, work: Sequence[Split]) -> Graph:
+def _contract(node: Node) -> Contract:
+    assert isinstance(node.op, Contract)
+    return node.op
+
+
+def in_groups(graph: Graph, work: Sequence[Split | InKeys]) -> Graph:
     """The graph with some attention in groups; it itself if there is none."""
     if not work:
         return graph

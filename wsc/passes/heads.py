@@ -17,8 +17,8 @@ from typing import ClassVar
 
 from wsc.cost import CostModel
 from wsc.ir.graph import Concat, Contract, Graph, Map, Move, Node, Reshape, Transpose, Type
+from wsc.ir.layout import Mesh, default_view, dense_view, local_size
 from wsc.isa.fabric import Fabric
-from wsc.layout import Mesh, default_view, dense_view, local_size
 from wsc.passes.between import Between
 from wsc.passes.blocks import Attention, Blocks, attentions, room
 from wsc.passes.contraction import SHARE_OF_SRAM, Choice, choose_contraction

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from wsc.ir.check import check_graph
 from wsc.ir.graph import Concat, Graph, Map, Move, Node
+from wsc.ir.naming import in_blocks
 from wsc.passes.differentiate import computed_again
 from wsc.passes.simplify import drop_dead
 from wsc.passes.stage import Pass
@@ -127,10 +128,21 @@ class _Order:
         self._die(node)
 
     def _need(self, name: str) -> None:
-        """Compute a value again, if it is not there."""
-        node = self.again.pop(name, None)
-        if node is not None:
-            self._put(node)
+        """Compute a value again, if it is not there.
+
+        Of what goes block by block all that comes before it is next, in its order: else all
+        blocks would have their shares before one of them is done with.
+        """
+        node = self.again.get(name)
+        whole = "" if node is None else in_blocks(node.name)
+        names = [name]
+        if whole:
+            alike = [other for other, item in self.again.items() if in_blocks(item.name) == whole]
+            names = alike[: alike.index(name) + 1]
+        for item in names:
+            before = self.again.pop(item, None)
+            if before is not None:
+                self._put(before)
 
     def _put(self, node: Node) -> None:
         for name in node.inputs:

@@ -11,13 +11,14 @@ import numpy as np
 
 from wsc.ir.cut import Cut
 from wsc.ir.graph import Arg
+from wsc.ir.layout import Buffer
 from wsc.ir.tasks import MapTask, Placed, read
 from wsc.isa.code_size import code_bytes
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Program
+from wsc.isa.sections import room_bytes
 from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
-from wsc.layout import Buffer
 from wsc.passes.fit import VALUES, Held, kinds_of, no_room_for_code, values_too_large
 from wsc.passes.lives import Life, Room, buffers_of, folded
 from wsc.passes.stage import Pass
@@ -344,6 +345,6 @@ def check_room_for_code(program: Program, fabric: Fabric) -> None:
         DoesNotFit: they do not fit together; names the node whose tensor lies highest.
     """
     code = max(code_bytes(program, fabric).values(), default=0)
-    data = max(tensor.address + tensor.bytes for tensor in program.tensors)
+    data = max(tensor.address + tensor.bytes for tensor in program.tensors) - room_bytes(program)
     if data + code > fabric.sram_bytes:
         raise no_room_for_code(program, fabric, code)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from wsc.ir.graph import Contract, Graph, MoveStep, Reduce, Type
+from wsc.ir.layout import Mesh, block, dense_view, whole
 from wsc.ir.tasks import MoveTask
 from wsc.isa.expr import Expr, Name, evaluate
 from wsc.isa.program import Extent
 from wsc.kernels.index import Ix, to_expr
 from wsc.kernels.index_map import IndexMap, index_map
-from wsc.layout import Mesh, block, dense_view, whole
 
 FAR = 8  # columns on average, from which on messages hold each other up
 MOST = 2  # times the smallest block

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from wsc.ir.graph import Contract, Index, Type
+from wsc.ir.layout import Mesh, View, block
 from wsc.isa.program import Extent
-from wsc.layout import Mesh, View, block
 from wsc.passes.contraction import Choice
 from wsc.passes.periods import LEAST
 

@@ -22,6 +22,7 @@ from wsc.ir.graph import (
     Gather,
     Graph,
     GraphOutput,
+    Keep,
     Lit,
     Map,
     Move,
@@ -35,11 +36,26 @@ from wsc.ir.graph import (
     Step,
     Type,
 )
+from wsc.ir.layout import (
+    Buffer,
+    Mesh,
+    View,
+    block,
+    default_extents,
+    default_view,
+    dense_strides,
+    dense_view,
+    is_plain,
+    local_size,
+    whole,
+)
+from wsc.ir.naming import block_of, buffer_stems
 from wsc.ir.ranges import Interval, is_position, ranges
 from wsc.ir.tasks import (
     Aside,
     ContractTask,
     GatherTask,
+    Load,
     LookupTask,
     MapTask,
     Placed,
@@ -62,20 +78,6 @@ from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
 from wsc.kernels.library import CHAIN_UNITS, LEFT, OUTWARDS, long_lines
 from wsc.kernels.reduce import neutral
-from wsc.layout import (
-    Buffer,
-    Mesh,
-    View,
-    block,
-    default_extents,
-    default_view,
-    dense_strides,
-    dense_view,
-    is_plain,
-    local_size,
-    whole,
-)
-from wsc.naming import buffer_stems
 from wsc.passes.contraction import (
     SHARE_OF_SRAM,
     Choice,
@@ -94,6 +96,7 @@ from wsc.passes.differentiate import computed_again
 from wsc.passes.early import early
 from wsc.passes.fit import no_layout
 from wsc.passes.groups import read_in_groups
+from wsc.passes.keys import laid_out, rows_in_blocks
 from wsc.passes.layers import Layers, find_layers
 from wsc.passes.near import FAR, block_near, spread_sizes
 from wsc.passes.pieces import PIECE, WHOLE, Pieces, pieces
@@ -175,11 +178,18 @@ class Place(Pass[Graph, Placed]):
         stored += {task.target for task in stores if task.shape}  # sent out part by part
         products = [task for task in after.tasks if isinstance(task, ContractTask)]
         stored += [task.target for task in products if task.target]
-        wanted = [tensor.name for tensor in after.edge_tensors if tensor.kind is Kind.OUTPUT]
+        sent = (Kind.OUTPUT, Kind.KEPT)
+        wanted = [tensor.name for tensor in after.edge_tensors if tensor.kind in sent]
         if self.cut is not None:
             wanted = [name for name in wanted if self.cut.stand(name) == name]
         if sorted(stored) != sorted(wanted):
-            yield "not every output is sent out once"
+            yield "not every output, and what comes back, is sent out once"
+        gone = {tensor.name for tensor in after.edge_tensors if tensor.kind is Kind.KEPT}
+        for number, task in enumerate(after.tasks):
+            if isinstance(task, Store):
+                gone.discard(task.target)
+            elif isinstance(task, Load) and task.source in gone:
+                yield f"task {number}, Load, takes in '{task.source}' before it was sent out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +286,8 @@ class Placer(Values):
     staying: int = 0  # bytes of what products take from that
     turn: str = ""  # the loss, behind which training goes backwards
     in_groups: set[str] = field(default_factory=set[str])
+    rows: dict[str, int] = field(default_factory=dict[str, int])  # of attention in blocks of keys
+    of_blocks: set[str] = field(default_factory=set[str])  # what the block at hand reads of others
     begins: set[str] = field(default_factory=set[str])  # what the first node of each layer gives
 
     def __post_init__(self) -> None:
@@ -286,6 +298,7 @@ class Placer(Values):
         self.ranges = ranges(self.graph)
         self.read = {name for node in self.graph.nodes for name in node.inputs}
         self.in_groups = read_in_groups(self.graph)
+        self.rows = rows_in_blocks(self.graph)
         if self.resident:
             self._find_staying()
 
@@ -349,11 +362,21 @@ class Placer(Values):
             self.origin = (target,)
             self.tasks.append(Store(self.view(value), target, origin=self.origin))
         used = {name for task in self.tasks for name in edge_names(task)}
-        cut = None if self.cut is None else self.cut.at_edge(self.outside)
+        kept = {t.name: t for t in self.edge.values() if t.kind is Kind.KEPT}
+        cut = None
+        if self.cut is not None:
+            cut = self.cut.at_edge(self.outside, (*self.shown, *kept))
+            for name, tensor in [*kept.items()]:
+                kept |= {other: replace(tensor, name=other) for other in cut.edge.get(name, ())}
         used = used if cut is None else cut.used(used)
         inputs = [tensor for tensor in self.edge.values() if tensor.kind is Kind.INPUT]
         weights = [tensor for tensor in self.edge.values() if tensor.kind is Kind.WEIGHT]
-        edge = (*inputs, *self.shown.values(), *(t for t in weights if t.name in used))
+        edge = (
+            *inputs,
+            *self.shown.values(),
+            *kept.values(),
+            *(t for t in weights if t.name in used),
+        )
         tasks = early(self.tasks, self.mesh)
         if tasks != self.tasks:
             loops = [run for run in loops if stays_alike(run, self.tasks, tasks)]
@@ -461,10 +484,20 @@ class Placer(Values):
             Contract: self._contract,
             Gather: self._gather,
             Scatter: self._scatter,
+            Keep: self.send_away,
         }
         before = turned = False
+        block = ""
         for node in nodes:
             self.origin = node.origin or (node.name,)
+            # What a block of keys wants of them comes anew for what is done with it later.
+            here = block_of(node.name)
+            if here != block:
+                self.forget_moved(self.of_blocks.__contains__)
+                self.of_blocks.clear()
+                block = here
+            if block:
+                self.of_blocks.update(n for n in node.inputs if n in self.lazy and block_of(n))
             # A layer that is computed again turns to its derivative, as all of training does at
             # the loss: what was moved to compute it has room again.
             turned = turned and node.output not in self.begins
@@ -477,6 +510,8 @@ class Placer(Values):
             elif isinstance(node.op, (Move, Concat)):
                 self.lazy[node.output] = node
             else:
+                for name in node.inputs:
+                    self.come_back(name)
                 handlers[type(node.op)](node)
             for output in self.leaving.get(node.output, ()):
                 if output.name not in self.stored:
@@ -615,6 +650,7 @@ class Placer(Values):
         Of a step's values, that in which it would be without movement comes first.
         """
         resting = self._resting(value) if self.resident and value in self.lazy else None
+        resting = resting or self._of_blocks(value)
         if resting is not None:
             return resting
         for user in self.users(value):
@@ -622,6 +658,26 @@ class Placer(Values):
             if found is not None and all(is_plain(extent) for extent in found):
                 return found
         return None
+
+    def _of_blocks(self, value: str) -> Extents | None:
+        """The layout of what blocks of keys give, joined, in which each part stays where it is.
+
+        A part is the same in all tiles of a line, each of which then has some positions of all.
+        """
+        node = self.lazy.get(value)
+        if node is None or not isinstance(node.op, Concat):
+            return None
+        found = [self.current(name) if block_of(name) else None for name in node.inputs]
+        parts = [view.extents for view in found if view is not None]
+        axis, alike = (
+            node.op.axis,
+            {(*part[: node.op.axis], *part[node.op.axis + 1 :]) for part in parts},
+        )
+        free = {"x", "y"} - {extent.axis for part in parts for extent in part}
+        if len(parts) < len(found) or len(alike) > 1 or len(free) != 1:
+            return None
+        joined = block(node.type.shape[axis], free.pop(), self.mesh)
+        return (*parts[0][:axis], joined, *parts[0][axis + 1 :])
 
     def fed_apart(self, value: str, extents: Extents) -> Extents | None:
         """The layout in which each element of a value comes from the edge once.
@@ -833,7 +889,10 @@ class Placer(Values):
             ) -> Choice | None:
                 return choose_contraction(op, *types, False, *at, self.cost, self.same_order, True)
 
-            self.cuts[key] = pieces(op, a, b, at, self.mesh, int(PIECE * room), choose)
+            shares = (
+                pieces(op, a, b, at, self.mesh, int(n * room), choose) for n in (PIECE, WHOLE)
+            )
+            self.cuts[key] = next((cut for cut in shares if cut is not None), None)
         cut = self.cuts[key]
         if cut is None:
             return False
@@ -909,10 +968,19 @@ class Placer(Values):
             UnknownForm: none of them is as it was asked for.
         """
         types, found = (self.types[a], self.types[b]), (self._at(a), self._at(b))
+        blocks = laid_out(node, self.rows, self.mesh)
+        if blocks is not None and a == node.inputs[0]:
+            names = zip((a, b), found, blocks, strict=True)
+            found = tuple(
+                dense_view(extents, self.types[name].dtype)
+                if name in self.lazy and self.current(name) is None
+                else view
+                for name, view, extents in names
+            )
         where = tuple(None if view is None else replace(view, buffer="") for view in found)
         staying = self._staying(a, b, node.output in self.leaves)
         wish = self._wish(node)
-        key = (op, types, streamed, where, staying, wish)
+        key = (op, types, streamed, where, staying, wish, blocks)
         if key not in self.forms:
             room = self.fabric.sram_bytes
             # With another chunk than the usual one its forms are weighed beside the others.
@@ -934,6 +1002,8 @@ class Placer(Values):
                 if choice.reduce or not chunk
             ]
             allowed = [item for item in choices if wish is None or wish.suits(item.form(room))]
+            if wish is None and blocks is not None:
+                allowed = [item for item in choices if (item.a, item.b) == blocks] or choices
             if wish is not None and not allowed:
                 # What is asked of many nodes is asked of those that have such a form.
                 if not wish.many:

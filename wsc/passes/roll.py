@@ -78,20 +78,24 @@ class Names:
     """Names in the turns of loops over layers: as one text, or by a table of the program.
 
     tables: entries -> name of the table. cut: the layers that are in no turn yet. periods: of the
-    calls from one on that become a loop, how many are of one layer.
+    calls from one on that become a loop, how many are of one layer. told: what ``over`` has given
+    for the texts of all turns.
     """
 
     tables: dict[tuple[str, ...], str] = field(default_factory=dict)
     cut: Cut | None = None
     periods: dict[int, int] = field(default_factory=dict[int, int])
+    told: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def over(self, texts: Sequence[str]) -> str:
         """One text for those of all turns."""
-        found = common(texts, LAYER)
-        if found is not None:
-            return found
-        table = self.tables.setdefault(tuple(texts), f"n{len(self.tables) + 1}")
-        return f"{{{table}[{LAYER}]}}"
+        turns = tuple(texts)
+        if turns not in self.told:
+            found = common(turns, LAYER)
+            if found is None:
+                found = f"{{{self.tables.setdefault(turns, f'n{len(self.tables) + 1}')}[{LAYER}]}}"
+            self.told[turns] = found
+        return self.told[turns]
 
     def nodes(self, turns: Sequence[tuple[str, ...]], run: Run) -> tuple[str, ...]:
         """The names of nodes in all turns of a run; a turn that has fewer has empty ones."""
@@ -132,10 +136,14 @@ class _Roller:
     fabric: Fabric
     room: int
     names: Names
+    forms: _Forms = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.forms = _Forms(self.addresses)
 
     def steps(self, calls: Sequence[Call]) -> list[Statement]:
         """The calls with loops in place of the steps of recurrences."""
-        numbers = _Numbers(calls, self.addresses)
+        numbers = _Numbers(calls, self.forms)
         found: list[Statement] = []
         end = 0
         for run in runs(numbers.ids, numbers.steady):
@@ -150,7 +158,7 @@ class _Roller:
         """The loop over as many of these layers as possible, and which they are."""
         calls = main[stack.start : stack.end]
         # Nodes have other names in each layer.
-        numbers = _Numbers([replace(call, nodes=()) for call in calls], self.addresses)
+        numbers = _Numbers([replace(call, nodes=()) for call in calls], self.forms)
         cut = self.names.cut
         behind = None if cut is None else _behind(cut, calls, stack.period)
         found: list[tuple[Run, _Numbers]] = []
@@ -199,11 +207,42 @@ class _Roller:
         return fits and block_bytes((loop,), self.fabric) < block_bytes(tuple(calls), self.fabric)
 
 
+@dataclass(slots=True)
+class _Forms:
+    """What is left of arguments when the numbers in them are taken out: each is looked at once.
+
+    forms: all so far, as numbers. taken: by the argument's identity.
+    """
+
+    addresses: Mapping[str, int]
+    forms: dict[Hashable, int] = field(default_factory=dict)
+    taken: dict[int, tuple[Expr, int, list[int]]] = field(default_factory=dict)
+
+    def of(self, argument: Expr) -> tuple[int, list[int]]:
+        """The number of an argument's form, and the numbers in it."""
+        known = self.taken.get(id(argument))
+        if known is None:
+            numbers: list[int] = []
+            found = self._form(argument, numbers)
+            known = argument, self.forms.setdefault(found, len(self.forms)), numbers
+            self.taken[id(argument)] = known  # with the argument itself, so that it stays that one
+        return known[1], known[2]
+
+    def _form(self, node: Expr, numbers: list[int]) -> Hashable:
+        if isinstance(node, Binary):
+            return (node.op, self._form(node.left, numbers), self._form(node.right, numbers))
+        value = _number(node, self.addresses)
+        if value is None:
+            return node
+        numbers.append(value)
+        return 0
+
+
 class _Numbers:
     """The numbers in the arguments of each call, apart from the form of those arguments."""
 
-    def __init__(self, main: Sequence[Call], addresses: Mapping[str, int]) -> None:
-        self.addresses = addresses
+    def __init__(self, main: Sequence[Call], forms: _Forms) -> None:
+        self.forms = forms
         taken = [self._take(call) for call in main]
         self.ids = numbered(form for form, _ in taken)
         most = max((len(numbers) for _, numbers in taken), default=0)
@@ -213,18 +252,12 @@ class _Numbers:
 
     def _take(self, call: Call) -> tuple[Hashable, list[int]]:
         numbers: list[int] = []
-
-        def form(node: Expr) -> Hashable:
-            if isinstance(node, Binary):
-                return (node.op, form(node.left), form(node.right))
-            value = _number(node, self.addresses)
-            if value is None:
-                return node
-            numbers.append(value)
-            return 0
-
-        forms = tuple((name, form(value)) for name, value in call.arguments)
-        return (call.procedure, call.nodes, forms), numbers
+        forms: list[tuple[str, int]] = []
+        for name, value in call.arguments:
+            form, own = self.forms.of(value)
+            forms.append((name, form))
+            numbers += own
+        return (call.procedure, call.nodes, tuple(forms)), numbers
 
     def steady(self, period: int) -> npt.NDArray[np.bool_]:
         """Whether the numbers of calls i, i + period, i + 2*period are equally far apart."""
@@ -322,7 +355,7 @@ def _within(turn: Sequence[Call], numbers: _Numbers, run: Run) -> list[Run]:
 
     turn: the calls of the first one, with the names that they have in all.
     """
-    inside = _Numbers(turn, numbers.addresses)
+    inside = _Numbers(turn, numbers.forms)
     here = numbers.table[run.start : run.start + run.period]
     apart = numbers.table[run.start + run.period :][: run.period] - here
     found: list[Run] = []
@@ -352,7 +385,7 @@ def _loop(
         here = numbers.table[place]
         steps = [(numbers.table[place + period] - here).tolist() for _, period in counters]
         going = _Going(
-            asm, [name for name, _ in counters], numbers.addresses, zip(*steps, strict=True)
+            asm, [name for name, _ in counters], numbers.forms.addresses, zip(*steps, strict=True)
         )
         arguments = {key: going.on(value) for key, value in main[place].arguments}
         values = tuple((key, asm.value(value)) for key, value in arguments.items())

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import networkx as nx
 
 from wsc.errors import CompileError
-from wsc.flows import REGION, STRANDS, Strand
+from wsc.flows import STRANDS, Strand
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import (
     Op,
@@ -26,6 +26,7 @@ from wsc.isa.program import (
     Procedure,
     Program,
     Queue,
+    Region,
     Route,
     Statement,
     Transfer,
@@ -53,6 +54,7 @@ class AssignColors(Pass[Program, Program]):
         return program.with_(
             colors=routing.colors,
             routes=routing.routes,
+            regions=tuple(recolor_region(region, routing) for region in program.regions),
             procedures=tuple(recolor_procedure(p, routing) for p in program.procedures),
             transfers=changed(program.transfers, lambda t: recolor_transfer(t, routing)),
         )
@@ -120,12 +122,9 @@ def route(names: list[str], fabric: Fabric) -> Routing:
 
 def routes_of(names: list[str], color_of: Mapping[str, str] | None = None) -> tuple[Route, ...]:
     """The routes of flows, each in its color (by default one of its own name)."""
-    routes = (
-        Route(color_of[name] if color_of else name, REGION, path.guard, path.positions)
-        for name in names
-        for path in STRANDS[name].paths
-    )
-    return tuple(dict.fromkeys(routes))
+    colors = color_of or {}
+    found = [STRANDS[name].routes(colors.get(name, name)) for name in names]
+    return tuple(dict.fromkeys(route for routes in found for route in routes))
 
 
 def _color(strands: list[Strand]) -> dict[Strand, int]:
@@ -152,6 +151,11 @@ def recolor_transfer(transfer: Transfer, routing: Routing) -> Transfer:
 def recolor_procedure(procedure: Procedure, routing: Routing) -> Procedure:
     """The procedure with colors in place of flows."""
     return replace(procedure, body=_recolor(procedure.body, routing.color_of))
+
+
+def recolor_region(region: Region, routing: Routing) -> Region:
+    """The region with colors in place of flows, in its main."""
+    return replace(region, main=_recolor(region.main, routing.color_of))
 
 
 def _recolor(body: tuple[Statement, ...], colors: dict[str, str]) -> tuple[Statement, ...]:

@@ -24,7 +24,7 @@ from wsc.ir.graph import (
     Transpose,
     Type,
 )
-from wsc.naming import fresh_name
+from wsc.ir.naming import fresh_name
 
 
 def join_sequences(graph: Graph, scores: Node, out: Node, side: int) -> Graph:

@@ -5,7 +5,7 @@ Layers that repeat so share their code: the text is short, and SRAM holds each k
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from wsc.isa.expr import RESERVED, Expr, ExprLike, Int, Name, names, split, substitute
@@ -29,7 +29,7 @@ class Place:
 class Instance:
     """One body: its skeleton with the numbers taken out, and the numbers in order.
 
-    named: the places of those in which there are names.
+    named: the places of those in which there are names, beside those that are the machine's.
     """
 
     emission: Emission
@@ -82,7 +82,7 @@ def take_apart(emission: Emission) -> Instance:
         return Int(0)
 
     hollow = rewrite(emission.body, change)
-    named = [place for place, value in enumerate(values) if any(names(value))]
+    named = [place for place, value in enumerate(values) if set(names(value)) - {*RESERVED}]
     return Instance(emission, (hollow, tuple(shapes)), values, roles, named)
 
 
@@ -144,21 +144,43 @@ def share(instances: list[Instance], window: int, buffers: Collection[str] = ())
 def _limited(members: list[int], instances: list[Instance], window: int) -> list[list[int]]:
     """Groups whose procedures would need too many parameters fall apart into their members."""
     columns = _columns([instances[i] for i in members])
-    differing = {column for column in columns if _differs(column)}
+    differing = {column.numbers for column in columns if column.differs}
     body = instances[members[0]].emission.body
     if len(differing) + len(assigned(compact(body, assigned(body)))) <= window:
         return [members]
     return [[i] for i in members]
 
 
-def _differs(column: tuple[Expr, ...]) -> bool:
-    """Whether the values of some place are not all the same."""
-    first = column[0]
-    return any(value is not first and value != first for value in column)
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """The values of one place in some bodies.
+
+    numbers: equal ones for equal values, in whatever place of these bodies.
+    """
+
+    values: Sequence[Expr]
+    numbers: tuple[int, ...]
+
+    @property
+    def differs(self) -> bool:
+        """Whether they are not all the same."""
+        first = self.numbers[0]
+        return any(number != first for number in self.numbers)
 
 
-def _columns(instances: list[Instance]) -> list[tuple[Expr, ...]]:
-    return list(zip(*(instance.values for instance in instances), strict=True))
+def _columns(instances: list[Instance]) -> list[_Column]:
+    """The values of all places. What is large to compare is compared once."""
+    known: dict[Expr, int] = {}
+    seen: dict[int, int] = {}  # by identity: many instances have the same objects
+
+    def number(value: Expr) -> int:
+        found = seen.get(id(value))
+        if found is None:
+            found = seen[id(value)] = known.setdefault(value, len(known))
+        return found
+
+    columns = zip(*(instance.values for instance in instances), strict=True)
+    return [_Column(column, tuple(map(number, column))) for column in columns]
 
 
 def _outline(
@@ -170,34 +192,37 @@ def _outline(
     window: int,
 ) -> Procedure:
     first = instances[0]
-    parameters: dict[tuple[Expr, ...], str] = {}
+    parameters: dict[tuple[int, ...], str] = {}
+    arguments: dict[str, Sequence[Expr]] = {}
     taken = {*assigned(first.emission.body), *iterations(first.emission.body), *buffers}
     values: list[Expr] = []
     for column, place in zip(_columns(instances), first.roles, strict=True):
-        if not _differs(column):
-            values.append(column[0])
+        if not column.differs:
+            values.append(column.values[0])
             continue
-        if column not in parameters:
-            parameters[column] = _fresh(_called(column, place, instances), taken)
-        values.append(Name(parameters[column]))
-    body = plainer(put_together(first, values), parameters.values())
+        parameter = parameters.get(column.numbers)
+        if parameter is None:
+            parameter = _fresh(_called(column.values, place, instances), taken)
+            parameters[column.numbers], arguments[parameter] = parameter, column.values
+        values.append(Name(parameter))
+    body = plainer(put_together(first, values), arguments)
     used = {
         name
         for statement in statements(body)
         for node in expressions(statement)
         for name in names(node)
     }
-    parameters = {column: name for column, name in parameters.items() if name in used}
+    arguments = {name: column for name, column in arguments.items() if name in used}
     for row, number in enumerate(numbers):
-        arguments = tuple((parameter, column[row]) for column, parameter in parameters.items())
-        calls[number] = Call(name, arguments)
+        given = tuple((parameter, column[row]) for parameter, column in arguments.items())
+        calls[number] = Call(name, given)
     # A register for each number, by its name, is easier to read than few registers.
-    if len(parameters) + len(assigned(body)) > window // 2:
+    if len(arguments) + len(assigned(body)) > window // 2:
         body = compact(body, assigned(body))
-    return Procedure(name, tuple(parameters.values()), body, first.emission.doc)
+    return Procedure(name, tuple(arguments), body, first.emission.doc)
 
 
-def _called(column: tuple[Expr, ...], place: Place, instances: list[Instance]) -> str:
+def _called(column: Sequence[Expr], place: Place, instances: list[Instance]) -> str:
     """What a parameter is called: by what the kernel says of its number, else by its place."""
     said = [instance.emission.numbers for instance in instances]
     for name in said[0]:

@@ -25,6 +25,7 @@ from wsc.ir.graph import (
     Transpose,
     Type,
 )
+from wsc.ir.naming import block_of
 from wsc.passes.positions import known_positions
 from wsc.passes.stage import Pass
 
@@ -255,6 +256,8 @@ def _absorb(node: Node, producers: dict[str, Node], readers: dict[str, int]) -> 
                 continue
             assert isinstance(node.op, Map)
             same = before.type.shape == node.type.shape
+            # What a block gives to a sum is added when it is there, and not all of it at the end.
+            same = same and block_of(before.name) == block_of(node.name)
             if same and len(before.op.body) + len(node.op.body) <= MAX_BODY:
                 node = _fused(before, node)
                 changed = True

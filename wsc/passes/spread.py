@@ -13,9 +13,9 @@ from itertools import product
 from wsc.cost.model import CostModel
 from wsc.ir.forms import TOO_LARGE, Form
 from wsc.ir.graph import Map, Node, Reduce, Reduction, Type
+from wsc.ir.layout import Extent, Mesh, View, local_size, whole
 from wsc.isa.table import BY_NAME
 from wsc.kernels.reduce import OPS
-from wsc.layout import Extent, Mesh, View, local_size, whole
 from wsc.passes.contraction import fresh_bytes, out_extents, relayout, wanted_extents
 
 Extents = tuple[Extent, ...]

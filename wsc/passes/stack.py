@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
-from wsc.ir.graph import Arg, Concat, GraphOutput, Move, Node, Step
+from wsc.ir.graph import Arg, Concat, GraphOutput, Keep, Move, Node, Step
+from wsc.ir.layout import Buffer, View
 from wsc.ir.tasks import MapTask, Run, Store, Task, views
-from wsc.layout import Buffer, View
 from wsc.passes.layers import Layers
 from wsc.passes.lives import form
 from wsc.passes.memory import writable
@@ -83,7 +83,9 @@ class _Stack:
     def __init__(self, values: Values, layers: Layers, walk: Walk) -> None:
         self.values, self.layers, self.walk = values, layers, walk
         self.nodes = values.graph.nodes[layers.start : layers.end]
-        self.users = values.graph.users() if layers.kept else {}
+        # Code is what is scarce in training: no layer hands on in another place than it was handed.
+        self.trains = bool(layers.kept) or any(isinstance(node.op, Keep) for node in self.nodes)
+        self.users = values.graph.users() if self.trains else {}
         self.kept = _with_sources(layers.kept, values.graph.nodes[: layers.start])
         self.alone = [self._between(name, place) for name, place in layers.carried]
         self.shown = _shown_by_all(self.nodes, layers, values.graph.outputs)
@@ -180,7 +182,7 @@ class _Stack:
         with values.apart(inside) as shared:
             self.walk(nodes)
             left = [values.view(name) for name in handed]
-            if layers.kept and all(map(_alike, given, left)):
+            if self.trains and all(map(_alike, given, left)):
                 left = self._in_their_places(handed, given, left)
             self._show(turn)
         # What all layers share comes before the first of them.
@@ -192,8 +194,8 @@ class _Stack:
     def _in_their_places(
         self, handed: Sequence[str], given: Sequence[View], left: Sequence[View]
     ) -> list[View]:
-        """Copy what a layer of a backward pass hands on to where it was handed it, if it is not
-        there: else two layers would have to be one turn of a loop.
+        """Copy what a layer hands on to where it was handed it, if it is not there: else two
+        layers would have to be one turn of a loop.
 
         given, left: the views of what it was handed, and of what it hands on.
         """

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from wsc.errors import CompileError, shortened
 from wsc.ir.carried import carried
 from wsc.ir.graph import Arg, Graph, GraphInput, GraphOutput, Reshape, Step, Type
+from wsc.ir.layout import Buffer, Mesh, View, holds_all, is_plain
 from wsc.ir.tasks import (
     Load,
     LookupTask,
@@ -32,7 +33,6 @@ from wsc.ir.tasks import (
     written,
 )
 from wsc.isa.program import EdgeTensor, Kind
-from wsc.layout import Buffer, Mesh, View, holds_all, is_plain
 from wsc.passes.lives import form
 from wsc.passes.memory import writable
 from wsc.passes.stage import Pass

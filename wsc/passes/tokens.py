@@ -23,6 +23,7 @@ from wsc.ir.graph import (
     Gather,
     Graph,
     Index,
+    Keep,
     Map,
     Move,
     MoveStep,
@@ -32,9 +33,9 @@ from wsc.ir.graph import (
     Transpose,
     Type,
 )
+from wsc.ir.naming import fresh_name
 from wsc.isa.fabric import Fabric
 from wsc.isa.table import Timing
-from wsc.naming import fresh_name
 from wsc.passes.simplify import compose_moves, drop_dead, faults
 from wsc.passes.stage import Pass
 
@@ -97,7 +98,7 @@ def _pair(node: Node) -> bool:
     shape, op = node.type.shape, node.op
     if len(shape) < 3 or 1 in shape[:2]:
         return False
-    if isinstance(op, Map):
+    if isinstance(op, Map | Keep):
         return True
     if isinstance(op, Reduce):
         return _leads(op.index, op.out[:2])
@@ -268,7 +269,7 @@ class _Join:
             return (Reshape(shape),)
         return (Reshape((shape[1], shape[0], *shape[2:])), self._turned(shape))
 
-    def _op(self, node: Node) -> Map | Reduce | Contract | Gather:
+    def _op(self, node: Node) -> Map | Reduce | Contract | Gather | Keep:
         op = node.op
         if isinstance(op, Reduce):
             pair = op.out[:2]
@@ -285,7 +286,7 @@ class _Join:
                 for index in (op.index_a, op.index_b)
             )
             return Contract(a, b, (op.out[0], *op.out[2:]), _merged(op.extents, pair))
-        assert isinstance(op, Map | Gather)
+        assert isinstance(op, Map | Gather | Keep)
         return op
 
     def _input(self, value: str, node: Node, inside: set[str], apart: set[str]) -> str:

@@ -30,13 +30,7 @@ from wsc.ir.graph import (
     Slice,
     Type,
 )
-from wsc.ir.tasks import Load, MoveTask, Task
-from wsc.isa.fabric import Fabric
-from wsc.isa.program import Cut, EdgeTensor, Extent, Kind
-from wsc.isa.shown import named
-from wsc.isa.types import DType
-from wsc.kernels.index_map import spreads, stays_in_tile
-from wsc.layout import (
+from wsc.ir.layout import (
     Buffer,
     Mesh,
     View,
@@ -47,7 +41,13 @@ from wsc.layout import (
     is_plain,
     local_size,
 )
-from wsc.naming import weight_names
+from wsc.ir.naming import weight_names
+from wsc.ir.tasks import Load, MoveTask, Store, Task
+from wsc.isa.fabric import Fabric
+from wsc.isa.program import Cut, EdgeTensor, Extent, Kind
+from wsc.isa.shown import named
+from wsc.isa.types import DType
+from wsc.kernels.index_map import spreads, stays_in_tile
 from wsc.passes.views import PARTS, as_view
 
 Extents = tuple[Extent, ...]
@@ -61,7 +61,8 @@ class Values:
 
     stems: how the buffers of each value are called. owned: the values, by these names. homes: of
     the values that have one, their views. copies: views in other layouts. lazy: movement that
-    nobody has wanted yet. outside: values that come from the edge, by its tensors. beside:
+    nobody has wanted yet. outside: values that come from the edge, by its tensors. away: those of
+    them that have left the fabric before, and in which layout they come back. beside:
     (value, edge tensor) of what leaves beside the outputs: lengths and high words. stored: outputs
     that have left. origin: ONNX nodes that the next tasks are for. inside, shared: see ``apart``.
     """
@@ -78,6 +79,7 @@ class Values:
     lazy: dict[str, Node] = field(default_factory=dict)
     types: dict[str, Type] = field(init=False)
     outside: dict[str, str] = field(default_factory=dict)
+    away: dict[str, Extents] = field(default_factory=dict[str, Extents])
     edge: dict[str, EdgeTensor] = field(default_factory=dict)
     shown: dict[str, EdgeTensor] = field(default_factory=dict)
     beside: dict[str, str] = field(default_factory=dict)
@@ -149,7 +151,7 @@ class Values:
             isinstance(step, Reshape) for step in node.op.steps
         )
         source = node.inputs[0] if reshaped else ""
-        if source not in self.outside or source in self.homes:
+        if source not in self.outside or source in self.homes or source in self.away:
             return False
         # A product takes its weights from the stream in the shape that the store has.
         weight = self.edge[self.outside[source]].kind is Kind.WEIGHT
@@ -170,6 +172,26 @@ class Values:
             return self.view(value)
         same_order = all(isinstance(step, Reshape) for step in node.op.steps)
         return self.view(node.inputs[0] if same_order else value)
+
+    def send_away(self, node: Node) -> None:
+        """Send out what comes back where the result of a node is read."""
+        (value,) = node.inputs
+        view = self.view(value)
+        self._edge(node.output, Kind.KEPT, node.type, "")
+        self.tasks.append(Store(view, node.output, origin=self.origin))
+        self.outside[node.output], self.away[node.output] = node.output, view.extents
+
+    def come_back(self, value: str) -> None:
+        """Have what was sent away come back to where it was, as far as a value is made of it."""
+        if value in self.homes:
+            return
+        if value in self.lazy:
+            for name in self.lazy[value].inputs:
+                self.come_back(name)
+        elif value in self.away:
+            view = self.fresh(value, self.types[value].dtype, self.away[value])
+            self.tasks.append(Load(self.outside[value], view, origin=(value,)))
+            self.homes[value] = view
 
     # --- buffers and views ------------------------------------------------------
 

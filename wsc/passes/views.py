@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from wsc.ir.graph import Expand, MoveStep, Reshape, Slice, Transpose
+from wsc.ir.layout import Mesh, View, block, whole
 from wsc.ir.regroup import groups, single, turned
 from wsc.isa.program import Extent
-from wsc.layout import Mesh, View, block, whole
 
 PARTS = 4  # of one value, from which on it is worth while to bring it to its lines as a whole
 

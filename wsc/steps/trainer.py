@@ -473,7 +473,8 @@ def train(
     wafers: how many do the runs of a step at the same time; over is a multiple of it. cluster:
     address of a Dask scheduler whose workers they are; without, they are processes here.
     recompute: ``none`` keeps all activations for the backward pass, ``layers`` computes those of
-    each layer that repeats once more, ``auto`` does so where they do not fit.
+    each layer that repeats once more, ``edge`` also sends out at the edge what layers hand on until
+    it is wanted, ``auto`` takes the first of these that fits.
 
     Raises:
         CompileError: an option is none that there is.

@@ -1,19 +1,21 @@
-"""What a step keeps of the layers of its forward pass, and what it computes again."""
+"""What a step keeps of the layers of its forward pass, where, and what it computes again."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
 from wsc.errors import CompileError, DoesNotFit, shortened
 from wsc.ir.graph import Concat, Graph, Move, Node
 from wsc.isa.fabric import Fabric
+from wsc.isa.program import Kind, Program
 from wsc.passes.simplify import Simplify
 from wsc.pipeline import Compiled
 from wsc.training.step import LOSS, Step
 
-NONE, LAYERS, AUTO = "none", "layers", "auto"
-CHOICES = (NONE, LAYERS, AUTO)
+NONE, LAYERS, EDGE, AUTO = "none", "layers", "edge", "auto"
+CHOICES = (NONE, LAYERS, EDGE, AUTO)
 SURELY = 2  # times all SRAM: what is kept has no room then, however it is laid out
 
 
@@ -29,42 +31,61 @@ def lowered_step(
     """The program of a step, and a sentence on what becomes of its activations.
 
     recompute: ``none`` keeps all of them until the backward pass. ``layers`` keeps what one layer
-    hands to the next, and computes each layer again before its backward pass. ``auto`` does so
-    where they do not fit: what fits is kept, since to compute it again can only take longer.
+    hands to the next, and computes each layer again before its backward pass. ``edge`` does so too,
+    and what is handed on leaves at the edge and comes back. ``auto`` takes the first of these that
+    fits: what is kept need not be computed again, and what stays need not leave.
     lower: compiles a step. fabric: for which one, if that is known: where what would be kept is
         larger than all of its SRAM, ``auto`` does not try it.
 
     The sentence is empty for a model without layers that repeat.
 
     Raises:
-        DoesNotFit: neither fits, or the one that was asked for does not.
-        CompileError: ``layers`` for a model that has none that repeat.
+        DoesNotFit: none fits, or the one that was asked for does not.
+        CompileError: ``layers`` or ``edge`` for a model that has none that repeat.
     """
     require_choice(recompute)
     layers = step.layers
-    if recompute == LAYERS:
-        if not layers:
-            raise CompileError(
-                "recompute: the model has no layers that repeat, so there are none to compute again"
-            )
-        return _recomputed(step, lower), _again(layers)
-    if recompute == AUTO and layers and fabric is not None and _beyond(step, fabric):
-        return _recomputed(step, lower), f"{_again(layers)}: kept, they do not fit"
-    try:
-        return lower(step), f"the activations of {layers} layers are kept" if layers else ""
-    except DoesNotFit as error:
-        if recompute == NONE or not layers:
-            raise
+    if recompute in (LAYERS, EDGE) and not layers:
+        raise CompileError(
+            "recompute: the model has no layers that repeat, so there are none to compute again"
+        )
+    ways = (recompute,)
+    if recompute == AUTO:
+        ways = (NONE, LAYERS, EDGE) if layers else (NONE,)
+        if layers and fabric is not None and _beyond(step, fabric):
+            ways = ways[1:]
+    refused: DoesNotFit | None = None
+    for way in ways:
         try:
-            return _recomputed(step, lower), f"{_again(layers)}: kept, they do not fit"
-        except DoesNotFit as again:
-            raise again from error
+            compiled = _lowered(step, way, lower)
+        except DoesNotFit as error:
+            error.__cause__ = refused
+            refused = error
+            continue
+        return compiled, _said(way, layers, compiled.program, recompute == AUTO)
+    assert refused is not None
+    raise refused
 
 
-def _recomputed(step: Step, lower: Callable[[Step], Compiled]) -> Compiled:
-    """The program that computes layers again. To do so is no useful work."""
-    compiled = lower(step.recomputing())
+def _lowered(step: Step, way: str, lower: Callable[[Step], Compiled]) -> Compiled:
+    """The program of one of the ways. What is computed again is no useful work."""
+    if way == NONE:
+        return lower(step)
+    compiled = lower(step.recomputing(away=way == EDGE))
     return replace(compiled, program=compiled.program.with_(work=step.work))
+
+
+def _said(way: str, layers: int, program: Program, chosen: bool) -> str:
+    """What becomes of the activations. chosen: it was not asked for."""
+    if way == NONE:
+        return f"the activations of {layers} layers are kept" if layers else ""
+    again = f"the activations of {layers} layers are computed again in the backward pass"
+    if way == LAYERS:
+        return f"{again}: kept, they do not fit" if chosen else again
+    kept = [tensor for tensor in program.edge_tensors if tensor.kind is Kind.KEPT]
+    size = sum(math.prod(tensor.shape) * tensor.dtype.bytes for tensor in kept)
+    leaves = f"what layers hand on leaves at the edge and comes back, {size:,} bytes each way"
+    return f"{again}; {leaves}{': there is no room for it' if chosen else ''}"
 
 
 def _beyond(step: Step, fabric: Fabric) -> bool:
@@ -106,7 +127,3 @@ def _turn(graph: Graph) -> int:
     """The number of the node that gives the loss, behind which a step goes backwards."""
     loss = next(output.value for output in graph.outputs if output.name == LOSS)
     return next(number for number, node in enumerate(graph.nodes) if node.output == loss)
-
-
-def _again(layers: int) -> str:
-    return f"the activations of {layers} layers are computed again in the backward pass"

@@ -19,11 +19,12 @@ from wsc.frontend.importer import source_of
 from wsc.ir.build import GraphBuilder
 from wsc.ir.check import check_graph
 from wsc.ir.cut import Cut
-from wsc.ir.graph import Constant, Graph, GraphOutput, Type
+from wsc.ir.graph import Constant, Graph, GraphOutput, Keep, Type
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import EdgeTensor, Kind, Program, Update
 from wsc.isa.types import DType
 from wsc.isa.updates import BY_NAME, RULES
+from wsc.passes.away import Away
 from wsc.passes.depth import Deep, add_family, shorten_forward
 from wsc.passes.differentiate import GRADIENT, Differentiate
 from wsc.passes.groups import Groups
@@ -134,7 +135,8 @@ class Step:
     None where the model has them itself. still: weights that nobody named and that do not decide
     the loss: they stay as they are. short: of a deep network the forward graph of a few layers that
     stand for all. fabric: what has no room there as a whole is done part by part; None if that is
-    not known. whole: the step in which nothing is.
+    not known. whole: the step in which nothing is. away: what layers hand on
+    leaves at the edge, and comes back for the backward pass.
     """
 
     forward: Graph
@@ -146,6 +148,7 @@ class Step:
     short: tuple[Graph, Cut] | None = None
     fabric: Fabric | None = None
     whole: Step | None = None
+    away: bool = False
 
     @cached_property
     def graph(self) -> Graph:
@@ -165,7 +168,7 @@ class Step:
         there = {constant.name for constant in forward.constants}
         by = tuple(name for name in self.differentiate.by if name in there)
         try:
-            few = self._made(forward, replace(self.differentiate, by=by))
+            few = self._made(forward, replace(self.differentiate, by=by), cut)
         except CompileError:
             return None
         whole = _with_outputs(cut, self.forward, few, self.differentiate.by)
@@ -209,17 +212,24 @@ class Step:
         """The step for a fabric."""
         return replace(self, fabric=fabric, whole=self.whole or self)
 
-    def recomputing(self) -> Step:
-        """The step that keeps of each layer what it hands on, and computes the rest again."""
-        assert self.differentiate is not None
-        return replace(self, differentiate=replace(self.differentiate, recompute=True))
+    def recomputing(self, away: bool = False) -> Step:
+        """The step that keeps of each layer what it hands on, and computes the rest again.
 
-    def _made(self, forward: Graph, differentiate: Differentiate | None) -> Graph:
-        """The graph of a step. forward: its forward pass."""
+        away: it leaves at the edge, and comes back for the backward pass.
+        """
+        assert self.differentiate is not None
+        again = replace(self.differentiate, recompute=True)
+        return replace(self, differentiate=again, away=away)
+
+    def _made(
+        self, forward: Graph, differentiate: Differentiate | None, cut: Cut | None = None
+    ) -> Graph:
+        """The graph of a step. forward: its forward pass. cut: the layers that it is without."""
         if differentiate is None:
             return forward
         graph = _with_gradients(differentiate, self._in_groups(forward))
-        return run(Late(), graph) if differentiate.recompute else graph
+        graph = run(Late(), graph) if differentiate.recompute else graph
+        return run(Away(LOSS, cut), graph) if self.away else graph
 
     def _in_groups(self, forward: Graph) -> Graph:
         """A forward pass whose attention goes by groups where it has no room as a whole."""
@@ -315,6 +325,12 @@ def _with_outputs(cut: Cut, forward: Graph, few: Graph, by: Sequence[str]) -> Cu
         column = tuple(f"{other}{GRADIENT}" for other in cut.families.get(name, ()))
         if column and not add_family(families, column):
             return None
+    for node in few.nodes:
+        if isinstance(node.op, Keep):
+            stem, _, _ = node.output.rpartition(".")
+            column = tuple(f"{stem}.{layer}" for layer in range(cut.layers))
+            if node.output not in column or not add_family(families, column):
+                return None
     return replace(cut, families=families, shown=tuple(shown))
 
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from wsc.cost.edge import Traffic, Traffics, edge_bytes, static_environment, traffic
 from wsc.errors import CompileError
-from wsc.isa.code_size import code_bytes, reachable, tile_bytes
+from wsc.ir.naming import is_named_for
+from wsc.isa.code_size import code_bytes, tile_bytes
 from wsc.isa.expr import Expr, evaluate, names
 from wsc.isa.fabric import Fabric
 from wsc.isa.printer import Line, listing
@@ -33,11 +34,11 @@ from wsc.isa.program import (
     Transfer,
     TransferLoop,
 )
+from wsc.isa.sections import room_bytes, rooms
 from wsc.isa.shown import Shown, few, named, suggestion
-from wsc.isa.statements import calls, colors_of
+from wsc.isa.statements import calls, colors_of, reachable
 from wsc.isa.turns import Tables, each_transfer, expand, in_turn, plain_transfers
 from wsc.isa.types import Side
-from wsc.naming import is_named_for
 
 MOST_TURNS = 1 << 12  # of a loop, whose nodes are told apart
 
@@ -129,8 +130,9 @@ class NodeView(Shown):
 
 
 def sram_use(program: Program, fabric: Fabric) -> SramUse:
-    """SRAM of the fullest tile: the data of all, and the longest code."""
+    """SRAM of the fullest tile: the data of all, and the longest code with the room of sections."""
     data = max((tensor.address + tensor.bytes for tensor in program.tensors), default=0)
+    data -= room_bytes(program)
     code = max(code_bytes(program, fabric).values(), default=0)
     return SramUse(data, code, fabric.sram_bytes)
 
@@ -159,8 +161,11 @@ def sram_kinds(program: Program, fabric: Fabric) -> SramKinds:
     for weight in program.edge_tensors:
         if weight.kind is Kind.WEIGHT:
             weights.setdefault(weight.shape, []).append(weight.key or weight.name)
-    mine, others = np.zeros(use.data, bool), np.zeros(use.data, bool)
+    top = use.data + room_bytes(program)
+    mine, others, code = np.zeros(top, bool), np.zeros(top, bool), {t.name for t in rooms(program)}
     for tensor in program.tensors:
+        if tensor.name in code:
+            continue
         alike = weights.get(tuple(extent.size for extent in tensor.dims), [])
         held = mine if any(_is_for(tensor, name) for name in alike) else others
         held[tensor.address : tensor.address + tensor.bytes] = True

@@ -16,7 +16,7 @@ Which transfers belong to a call is said by ``wsc.views.streams``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,14 +25,14 @@ import numpy as np
 from wsc.cost import Bound
 from wsc.cost.edge import Traffics, edge_bytes
 from wsc.cost.predict import Prediction
-from wsc.isa.counted import MainStatement, StatementCycles
+from wsc.isa.counted import StatementCycles
 from wsc.isa.fabric import Fabric
-from wsc.isa.program import Call, Direction, Program, Transfer
+from wsc.isa.program import Direction, Program, Transfer
 from wsc.isa.shown import Facts, Shown, few
 from wsc.isa.table import Timing
 from wsc.isa.turns import plain_transfers
 from wsc.isa.types import DType, Side
-from wsc.views.streams import all_calls, call_transfers
+from wsc.views.streams import call_transfers
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +117,11 @@ def kernel_rows(
     tiles = program.width * program.height
     streams, played, each = call_transfers(program), plain_transfers(program), Traffics(program)
     rows: list[KernelRow] = []
-    for number, call, item in _matched(program, measured):
-        known = None if prediction is None or call is None else prediction.calls[number].added
-        own = [played[place] for place in streams.get(number, ())]
-        name = call.procedure if call is not None else item.statement.text
+    for item in measured:
+        call = item.statement.call
+        known = None if prediction is None or call is None else prediction.calls[call].added
+        own = [] if call is None else [played[place] for place in streams.get(call, ())]
+        name = item.statement.procedure or item.statement.text
         bound, moved = _bound(each, fabric, item.macs, own)
         rows.append(
             KernelRow(
@@ -137,7 +138,7 @@ def kernel_rows(
                 predicted=known,
                 cycles=item.spent,
                 bound=bound,
-                call=None if call is None else number,
+                call=call,
                 moved=moved,
             )
         )
@@ -221,38 +222,6 @@ def _bound(
     link, io, moved = edge_needs(each, fabric, transfers)
     rate = mac_rate(fabric, program.precision) * program.width * program.height
     return Bound(round(macs / rate), link, io), moved
-
-
-def _matched(
-    program: Program, measured: Sequence[StatementCycles]
-) -> Iterator[tuple[int, Call | None, StatementCycles]]:
-    """Each counted statement with the call that it is (and that call's number), if it is one.
-
-    The counters keep the order of the text and leave out what never ran.
-    """
-    calls = all_calls(program)
-    number = 0
-    for item in measured:
-        named = item.statement
-        if not named.text.startswith("call "):
-            yield -1, None, item
-            continue
-        while number < len(calls) and not _same(*calls[number], named):
-            number += 1
-        if number == len(calls):
-            yield -1, None, item
-            continue
-        yield number, calls[number][1], item
-        number += 1
-
-
-def _same(region: str, call: Call, named: MainStatement) -> bool:
-    return (region, f"call {call.procedure}", call.nodes, call.where) == (
-        named.region,
-        named.text,
-        named.nodes,
-        named.where,
-    )
 
 
 def busy_shares(row: KernelRow, rate: float, tiles: int) -> Mapping[str, float]:

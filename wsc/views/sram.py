@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wsc.isa.code_size import reachable, tile_parts
+from wsc.isa.code_size import tile_parts
 from wsc.isa.expr import names
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Call, Program, Region, Statement, Tensor
-from wsc.isa.statements import calls, expressions, statements
+from wsc.isa.sections import room_bytes
+from wsc.isa.statements import calls, expressions, reachable, statements
 from wsc.views.inspect import call_counts
 
 
@@ -35,7 +36,10 @@ class ProcedureRoom:
 
 
 def procedure_rooms(program: Program, fabric: Fabric) -> list[ProcedureRoom]:
-    """Mains first, then the procedures that one of them can reach, the largest code first."""
+    """Mains first, then the procedures that one of them can reach, the largest code first.
+
+    A main has the room of its sections; procedures that come with these have no bytes of their own.
+    """
     bodies = {procedure.name: procedure.body for procedure in program.procedures}
     mains = [region for region in program.regions if region.main]
     reached = dict.fromkeys(name for item in mains for name in reachable(item.main, bodies))
@@ -46,11 +50,12 @@ def procedure_rooms(program: Program, fabric: Fabric) -> list[ProcedureRoom]:
                 arguments = [value for _, value in call.arguments]
                 named[call.procedure] |= {name for item in arguments for name in names(item)}
     fullest, code = _fullest(program, mains, fabric)
+    room = room_bytes(program)
     heads = [
         ProcedureRoom(
             f"main {region.name}",
             None,
-            code[""] if region is fullest else 0,
+            room + code[""] if region is fullest else 0,
             _tensors(program, _own(region.main)),
         )
         for region in mains

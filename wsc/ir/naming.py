@@ -15,6 +15,12 @@ from collections.abc import Collection, Container, Iterable
 Words = tuple[str, ...]
 PREFIX = "v_"  # tells values from registers, constants and iteration names
 PART = re.compile(r"\.[^/.:]+$")  # what is behind a dot is a part: Softmax.max, query.bias
+LOOK, ANEW, SUMS = (
+    ":look",
+    ":anew",
+    ":sums",
+)  # what is done with a block of keys; its number follows
+_BLOCK = re.compile(rf"(.*)({LOOK}|{ANEW}|{SUMS})\d+")
 NUMBER = "#"  # stands for any number in what names of a family have in common
 
 
@@ -131,3 +137,18 @@ def _numbers(family: Words, members: list[Words]) -> list[int]:
         if word == NUMBER and len({words[place] for words in members}) > 1:
             places |= {max(place - 1, 0), place}
     return sorted(places)
+
+
+def block_of(name: str, kind: str = "") -> str:
+    """The block of keys, and what is done with it, for which a node is; "" of any other node.
+
+    kind: whether only what this is done for counts.
+    """
+    found = _BLOCK.match(name)
+    return found[0] if found and kind in ("", found[2]) else ""
+
+
+def in_blocks(name: str) -> str:
+    """What a node does block by block: by the name of what is in blocks; "" of any other node."""
+    found = _BLOCK.match(name)
+    return found[1] if found else ""

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import log2
 
-from wsc.collectives import Machine
 from wsc.errors import CompileError
 from wsc.flows import REGION
+from wsc.flows.collectives import COLUMN, ROW, Alone, Load, TwoPhaseReduce, Unload
+from wsc.flows.collectives.ends import FIRST
+from wsc.flows.collectives.two_phase import group_of
+from wsc.flows.flow import when
 from wsc.isa.expr import H, Int, Name, W, X, Y
 from wsc.isa.fabric import Fabric, find_fabric
 from wsc.isa.program import (
@@ -20,63 +22,60 @@ from wsc.isa.program import (
     EdgeTensor,
     Extent,
     Kind,
-    Position,
     Program,
     Queue,
     Region,
-    Route,
     Statement,
     Tensor,
     Transfer,
 )
-from wsc.isa.types import Control, DType, Side
+from wsc.isa.types import Control, DType
 from wsc.isa.verifier import verify
-from wsc.kernels import collectives
 from wsc.kernels.asm import Asm, At
-from wsc.kernels.draft import BUFFER, COLUMN, ROW, Collective, Vector, relation
-from wsc.kernels.tree import tree
+from wsc.kernels.collectives import lines
+from wsc.kernels.collectives.draft import BUFFER, Made, Vector
+from wsc.kernels.collectives.tree import tree
 
-FIRST = X + Y  # zero in tile 0 alone, and the number of a tile in its line
+
+@dataclass(frozen=True, slots=True)
+class Mesh:
+    """The tiles of a program, and the machine whose numbers decide what is best on them."""
+
+    width: int
+    height: int
+    fabric: Fabric
+
+    @property
+    def tiles(self) -> int:
+        """Those of the line."""
+        return max(self.width, self.height)
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What a collective takes and gives: vectors of one tile, or of all of them."""
 
-    emit: Callable[[Vector, int, Fabric], Collective]
+    emit: Callable[[Vector, Mesh], Made]
     from_all: bool
     to_all: bool
 
 
-def group_of(tiles: int) -> int:
-    """Tiles of a group of the two-phase reduce: the divisor next to the square root.
-
-    Of two that are equally near the smaller one.
-    """
-    divisors = [group for group in range(2, tiles // 2 + 1) if tiles % group == 0]
-    return min(divisors, key=lambda group: abs(log2(group) - log2(tiles) / 2), default=tiles)
-
-
-def _two_phase(vector: Vector, tiles: int, fabric: Fabric) -> Collective:
-    group = group_of(tiles)
-    early = Machine(fabric).early(vector.words, group)
-    return collectives.two_phase(vector, tiles, group, early)
+def _two_phase(vector: Vector, mesh: Mesh) -> Made:
+    group = group_of(mesh.tiles)
+    flow = TwoPhaseReduce(vector.line, mesh.tiles, group)
+    early = flow.early(mesh.fabric, vector.words)
+    return lines.two_phase(vector, mesh.tiles, group, early)
 
 
 SHAPES: dict[str, Shape] = {
-    "broadcast": Shape(lambda v, _n, _f: collectives.broadcast(v), False, True),
-    "broadcast_2d": Shape(lambda v, _n, _f: collectives.broadcast_2d(v), False, True),
-    "chain": Shape(lambda v, _n, _f: collectives.chain(v), True, False),
-    "star": Shape(lambda v, _n, _f: collectives.star(v), True, False),
-    "tree": Shape(lambda v, n, _f: tree(v, n, enter=_outward(v)), True, False),
+    "broadcast": Shape(lambda v, m: lines.broadcast(v, m.tiles), False, True),
+    "broadcast_2d": Shape(lambda v, m: lines.broadcast_2d(v, m.width, m.height), False, True),
+    "chain": Shape(lambda v, m: lines.chain(v, m.tiles), True, False),
+    "star": Shape(lambda v, m: lines.star(v, m.tiles), True, False),
+    "tree": Shape(lambda v, m: tree(v, m.tiles, enter=v.line.outward), True, False),
     "two_phase": Shape(_two_phase, True, False),
-    "ring": Shape(lambda v, n, _f: collectives.ring(v, n), True, True),
+    "ring": Shape(lambda v, m: lines.ring(v, m.tiles), True, True),
 }
-
-
-def _outward(vector: Vector) -> Side:
-    """The side of a line on which its tiles have their input."""
-    return Side.NORTH if vector.axis is ROW else Side.WEST
 
 
 def compile_collective(
@@ -107,12 +106,11 @@ def compile_collective(
         raise CompileError(f"{name} needs two tiles or more each way, not {width}x{height}")
     if not flat and (min(width, height) > 1 or max(width, height) < 2):
         raise CompileError(f"{name} needs a row or a column of tiles, not {width}x{height}")
-    axis = ROW if flat or height == 1 else COLUMN
-    tiles = max(width, height)
+    line = ROW if flat or height == 1 else COLUMN
     shape = SHAPES[name]
-    vector = Vector(words, axis, BUFFER, dtype, op)
+    vector = Vector(words, line, BUFFER, dtype, op)
     machine = find_fabric(fabric)
-    made = shape.emit(vector, tiles, machine)
+    made = shape.emit(vector, Mesh(width, height, machine))
     program = _around(name, shape, made, vector, width, height)
     program = replace(program, fabric=fabric)
     verify(program, machine.sized(width, height))
@@ -120,13 +118,16 @@ def compile_collective(
 
 
 def _around(
-    name: str, shape: Shape, made: Collective, vector: Vector, width: int, height: int
+    name: str, shape: Shape, made: Made, vector: Vector, width: int, height: int
 ) -> Program:
     """The collective with what comes before and after it."""
     dtype, words = vector.dtype, vector.words
-    entry = made.colors[0] if name == "tree" else "load"
-    colors = (*made.colors, *(("load",) if entry == "load" else ()), "out")
     flat = name == "broadcast_2d"
+    # The tree's first color brings the input too: another would need one more queue.
+    ends: list[Alone] = [] if name == "tree" else [Load(vector.line.outward, shape.from_all)]
+    ends.append(Unload(vector.line.outward, shape.to_all, flat))
+    strands = [strand for flow in (made.flow, *ends) for strand in flow.strands]
+    entry = made.flow.strands[0].name if name == "tree" else "load"
     one = (words,)
     many = (height, width, words) if flat else (max(width, height), words)
     before, after = _load(shape, vector, entry), _store(shape, vector, flat)
@@ -141,10 +142,10 @@ def _around(
             EdgeTensor("a", Kind.INPUT, dtype, many if shape.from_all else one, host),
             EdgeTensor("r", Kind.OUTPUT, dtype, many if shape.to_all else one, host),
         ),
-        colors=tuple((color, number) for number, color in enumerate(colors)),
+        colors=tuple((strand.name, number) for number, strand in enumerate(strands)),
         tensors=(Tensor(BUFFER.name, dtype, (Extent(words),), 0, words * dtype.bytes),),
         regions=(Region(REGION, 0, 0, width, height, (*before, *made.body, *after)),),
-        routes=(*made.routes, *_ends(shape, vector, entry, flat)),
+        routes=tuple(route for strand in strands for route in strand.routes(strand.name)),
         transfers=_transfers(shape, vector, entry, flat),
     )
 
@@ -176,27 +177,9 @@ def _store(shape: Shape, vector: Vector, flat: bool) -> tuple[Statement, ...]:
     return asm.body
 
 
-def _ends(shape: Shape, vector: Vector, entry: str, flat: bool) -> tuple[Route, ...]:
-    """Routes of input and output: up and down a row, west to east along a column."""
-    outward = _outward(vector)
-    first = None if shape.from_all else relation(FIRST, "==", 0)
-    load = Route("load", REGION, first, (Position(outward, (Side.RAMP,)),))
-    away = outward.opposite
-    own, others = Position(Side.RAMP, (away,)), Position(away.opposite, (away,))
-    if flat:  # nearest first: a tile's own vector, then those of the tiles above it
-        out = (
-            Route("out", REGION, relation(Y, ">", 0), (own, others)),
-            Route("out", REGION, relation(Y, "==", 0), (own,)),
-        )
-    else:
-        guard = None if shape.to_all else relation(FIRST, "==", 0)
-        out = (Route("out", REGION, guard, (own,)),)
-    return (*((load,) if entry == "load" else ()), *out)
-
-
 def _transfers(shape: Shape, vector: Vector, entry: str, flat: bool) -> tuple[Transfer, ...]:
-    outward = _outward(vector)
-    first = relation(FIRST, "==", 0)
+    outward = vector.line.outward
+    first = when(FIRST, "==", 0)
     offset = FIRST * vector.words + Name("i")
     dims = (Dim("i", Int(vector.words)),)
     feed = Transfer(

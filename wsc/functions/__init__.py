@@ -164,7 +164,7 @@ def check(
             return Findings((), _made(program, fabric, None, dims, precision, bind))
         except AssemblyError as error:
             return Findings(tuple(item.render() for item in error.diagnostics))
-    from wsc.diagnose import obstacles
+    from wsc.functions.obstacles import obstacles
 
     found, made = obstacles(program, fabric, dims or {}, bind or {}, precision or "f32")
     return Findings(tuple(found), made)

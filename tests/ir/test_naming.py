@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wsc.naming import buffer_stems, fresh_name, is_named_for, weight_names
+from wsc.ir.naming import buffer_stems, fresh_name, is_named_for, weight_names
 
 LAYERS = [
     f"/model/encoder/layer.{layer}/{name}"

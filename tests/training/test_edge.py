@@ -1,0 +1,188 @@
+"""What layers hand on leaves at the edge and comes back: the same gradients, to the bit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+import wsc
+from tests.passes.test_layers import loops
+from tests.stacks import decoder
+from tests.training.test_layers import results
+from wsc.api import compile_step
+from wsc.cost.predict import predict
+from wsc.errors import CompileError
+from wsc.isa.diagnostics import AssemblyError
+from wsc.isa.expr import Int
+from wsc.isa.program import Dim, Direction, EdgeTensor, Kind, Program, Transfer, TransferLoop
+from wsc.isa.turns import changed, families, plain_transfers
+from wsc.isa.verifier import verify
+from wsc.views.inspect import sram_kinds
+
+LAYERS = 3
+
+
+def step(recompute: str, model: onnx.ModelProto | None = None, **options: Any) -> wsc.Program:
+    """A training step of a small decoder."""
+    model = decoder(LAYERS, tokens=4) if model is None else model
+    options = {"fabric": "3x2"} | options
+    return compile_step(model, "mse", "sgd", recompute=recompute, **options)
+
+
+def kept(program: Program) -> list[EdgeTensor]:
+    """The tensors that leave and come back."""
+    return [tensor for tensor in program.edge_tensors if tensor.kind is Kind.KEPT]
+
+
+def taken(program: wsc.Program) -> int:
+    """Bytes of a tile that are taken."""
+    return program.fabric.sram_bytes - sram_kinds(program.assembly, program.fabric).free
+
+
+@pytest.fixture(scope="module")
+def both() -> tuple[wsc.Program, wsc.Program]:
+    """With what layers hand on in SRAM, and at the edge."""
+    return step("layers"), step("edge")
+
+
+def test_the_layers_stay_loops(both: tuple[wsc.Program, wsc.Program]) -> None:
+    stays, leaves = both
+    assert loops(leaves.assembly) == loops(stays.assembly) == [(3, 3), (2, 2)]
+    (family,) = [f for f in families(leaves.assembly).values() if f.head.kind is Kind.KEPT]
+    assert (family.head.name, family.count) == ("kept.{layer}", LAYERS)
+    assert not kept(stays.assembly)
+    moved = {d: [t.tensor for t in named(leaves.assembly, d)] for d in Direction}
+    assert moved[Direction.DRAIN] == ["kept.0", "kept.1", "kept.2"]
+    assert moved[Direction.FEED] == ["kept.2", "kept.1", "kept.0"]
+
+
+def named(program: Program, direction: Direction) -> list[Transfer]:
+    """The entries that move what is kept in a direction, in the order in which they are played."""
+    names = {tensor.name for tensor in kept(program)}
+    entries = plain_transfers(program)
+    return [t for t in entries if t.direction is direction and t.tensor in names]
+
+
+@pytest.mark.parametrize("mesh", ["3x2", "1x5", "5x1"])
+def test_gradients_are_those_of_what_stays_to_the_bit(
+    mesh: str, both: tuple[wsc.Program, wsc.Program]
+) -> None:
+    model, ways = decoder(2, hidden=8, tokens=5), ("layers", "edge")
+    made = both if mesh == "3x2" else [step(way, model, fabric=mesh) for way in ways]
+    stays, leaves = map(results, made)
+    assert stays.keys() == leaves.keys()
+    for name, array in stays.items():
+        assert (leaves[name] == array).all(), name
+
+
+def test_engines_agree_and_the_prediction_holds(both: tuple[wsc.Program, wsc.Program]) -> None:
+    program = both[1]
+    random = np.random.default_rng(3)
+    feeds = {name: random.standard_normal((1, 4, 16)).astype(np.float32) for name in ("x", "label")}
+    runs = {name: program.run(feeds, engine=name) for name in ("values", "both", "reference")}
+    for name, array in runs["values"].outputs.items():
+        assert (runs["reference"].outputs[name] == array).all(), name
+    cycles = runs["reference"].cycles
+    assert runs["both"].cycles == cycles
+    assert abs(predict(program.assembly, program.fabric).cycles / cycles - 1) < 0.05
+
+
+def test_weights_become_the_same() -> None:
+    random = np.random.default_rng(5)
+    batches = [
+        {name: random.standard_normal((1, 4, 8)).astype(np.float32) for name in ("x", "label")}
+        for _ in range(2)
+    ]
+    found: list[dict[str, np.ndarray]] = []
+    for way in ("layers", "edge"):
+        trainer = wsc.train(
+            decoder(2, hidden=8, tokens=4),
+            loss="mse",
+            optimizer="adam",
+            fabric="2x2",
+            recompute=way,
+        )
+        for batch in batches:
+            trainer.step(batch)
+        found.append({name: np.asarray(array) for name, array in trainer.weights.items()})
+    stays, leaves = found
+    assert all((leaves[name] == array).all() for name, array in stays.items())
+
+
+def test_what_has_no_room_leaves(both: tuple[wsc.Program, wsc.Program]) -> None:
+    stays, leaves = both
+    size = LAYERS * 4 * 16 * 4
+    says = f"what layers hand on leaves at the edge and comes back, {size} bytes each way"
+    again = f"the activations of {LAYERS} layers are computed again in the backward pass"
+    assert leaves.notes == (f"{again}; {says}",)
+    room = (taken(stays) + taken(leaves)) // 2
+    program = step("auto", settings={"sram.bytes": room})
+    assert program.notes == (f"{again}; {says}: there is no room for it",)
+    assert program.assembly.work == stays.assembly.work
+
+
+def test_a_model_without_layers_has_nothing_to_send_away() -> None:
+    from tests.training.networks import NETWORKS
+
+    with pytest.raises(CompileError, match="no layers that repeat"):
+        compile_step(NETWORKS["mlp"]().model, batch=2, fabric="2x2", recompute="edge")
+
+
+# --- what someone breaks is noticed -----------------------------------------------------
+
+
+def drains(program: Program) -> set[str]:
+    """The names in the entries that drain what is kept, as they stand in the text."""
+    loops = [item for item in program.transfers if isinstance(item, TransferLoop)]
+    return {t.tensor for loop in loops for t in loop.body if t.tensor.startswith("kept")}
+
+
+def test_a_drain_that_is_removed_is_noticed(both: tuple[wsc.Program, wsc.Program]) -> None:
+    program = both[1].assembly
+    names = drains(program)
+
+    def goes(transfer: Transfer) -> bool:
+        return transfer.direction is Direction.DRAIN and transfer.tensor in names
+
+    rest = tuple(
+        replace(item, body=tuple(t for t in item.body if not goes(t)))
+        if isinstance(item, TransferLoop)
+        else item
+        for item in program.transfers
+    )
+    with pytest.raises(AssemblyError, match=r"0 of the 64 elements of 'kept\.0' are"):
+        verify(program.with_(transfers=rest), both[1].fabric)
+
+
+def test_a_drain_that_is_one_element_short_is_noticed(
+    both: tuple[wsc.Program, wsc.Program],
+) -> None:
+    program = both[1].assembly
+    names = drains(program)
+
+    def short(transfer: Transfer) -> Transfer:
+        if transfer.direction is Direction.FEED or transfer.tensor not in names:
+            return transfer
+        *dims, last = transfer.dims
+        return replace(transfer, dims=(*dims, Dim(last.name, last.extent - 1)))
+
+    broken = program.with_(transfers=changed(program.transfers, short))
+    with pytest.raises(AssemblyError, match=r"elements of 'kept\.0' are drained, not element"):
+        verify(broken, both[1].fabric)
+
+
+def test_a_feed_that_is_moved_before_its_drain_is_noticed(
+    both: tuple[wsc.Program, wsc.Program],
+) -> None:
+    program = both[1].assembly
+    first = next(t for t in plain_transfers(program) if t.tensor == "kept.2")
+    feed = named(program, Direction.FEED)[0]
+    assert first.direction is Direction.DRAIN
+    early = replace(feed, guard=Int(0))
+    broken = program.with_(transfers=(early, *program.transfers))
+    with pytest.raises(AssemblyError, match=r"'kept\.2' is kept, and is fed before this entry"):
+        verify(broken, both[1].fabric)

@@ -1,0 +1,1 @@
+"""Kernels of single collectives, and programs that do one and nothing else."""
