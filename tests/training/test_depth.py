@@ -50,6 +50,7 @@ def is_the_same(few: wsc.Program, many: wsc.Program) -> None:
         (14, "5x1", {"recompute": "layers", "optimizer": "momentum", "over": 2}),
         (11, "1x1", {"recompute": "none", "optimizer": "adam", "precision": "f16"}),
         (9, "7x2", {"recompute": "auto", "trainable": ["h.*.up.weight"]}),
+        (13, "4x2", {"recompute": "edge"}),
     ],
 )
 def test_the_step_is_the_same(layers: int, fabric: str, options: dict[str, Any]) -> None:
