@@ -96,10 +96,12 @@ class Rate:
         )
 
 
-def predicted(name: str, layers: int | None, batch: int, sequence: int, fabric: Fabric) -> Rate:
-    """The rate of a model's step, one run of it."""
+def predicted(
+    name: str, layers: int | None, batch: int, sequence: int, fabric: Fabric, away: bool = False
+) -> Rate:
+    """The rate of a model's step, one run of it. away: as for ``Step.recomputing``."""
     step = stepped(name, layers, batch, sequence, fabric)
-    _, program = compiled(step.recomputing(), fabric)
+    _, program = compiled(step.recomputing(away), fabric)
     prediction = predict(program, fabric)
     joules = math.fsum(prediction.energy.values()) * 1e-12
     return Rate(name, batch, sequence, prediction.cycles, step.work, joules)
@@ -166,6 +168,7 @@ def _kept(placed: Placed) -> int:
 @click.option("--batch", "batches", multiple=True, default=(1, 4), type=int, show_default=True)
 @click.option("--sequence", default=2048, show_default=True)
 @click.option("--fabric", default="wse2", show_default=True)
+@click.option("--edge", "away", is_flag=True, help="What layers hand on leaves at the edge.")
 @click.option("--predict", "rates", is_flag=True, help="How long a run takes, not its bytes.")
 def main(
     model: str,
@@ -173,6 +176,7 @@ def main(
     batches: tuple[int, ...],
     sequence: int,
     fabric: str,
+    away: bool,
     rates: bool,
 ) -> None:
     """Print the table."""
@@ -183,7 +187,7 @@ def main(
         )
         click.echo("|---|" + "---:|" * 7)
         for batch in batches:
-            click.echo(predicted(model, layers, batch, sequence, target).line(target))
+            click.echo(predicted(model, layers, batch, sequence, target, away).line(target))
         return
     heads = " | ".join((*_kinds(), OTHER, "main"))
     click.echo(
@@ -191,7 +195,7 @@ def main(
     )
     click.echo("|---|" + "---:|" * (len(_kinds()) + 5) + "---|")
     for batch in batches:
-        step = stepped(model, layers, batch, sequence, target).recomputing()
+        step = stepped(model, layers, batch, sequence, target).recomputing(away)
         click.echo(measured(step, f"{batch} of {sequence:,} tokens", target).line(target))
 
 

@@ -120,7 +120,7 @@ def test_what_has_no_room_leaves(both: tuple[wsc.Program, wsc.Program]) -> None:
     again = f"the activations of {LAYERS} layers are computed again in the backward pass"
     assert leaves.notes == (f"{again}; {says}",)
     room = (taken(stays) + taken(leaves)) // 2
-    program = step("auto", settings={"sram.bytes": room})
+    program = step("auto", settings={"sram.bytes": room}, code="resident")
     assert program.notes == (f"{again}; {says}: there is no room for it",)
     assert program.assembly.work == stays.assembly.work
 
