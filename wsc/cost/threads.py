@@ -513,7 +513,7 @@ class Threads:
         """Remember what a unit was given, until it is over for all tiles."""
         if len(self.recent) >= MOST_RECENT:
             now = float(self.time.min())
-            kept = [item for item in self.recent if not item[0].known or item[0].last > now]
+            kept = [item for item in self.recent if item[0].last > now]
             self.recent = kept
         self.recent.append(given)
 
