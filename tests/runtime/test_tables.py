@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from wsc.runtime.clocked import records as clocked
+from wsc.runtime.reference import records as reference
 from wsc.runtime.routes import FIFO, SLOT, Fcol, Scol
 from wsc.runtime.schedule import QUEUE, RECORD, SHAPE, Hcol, Qcol, Rcol
 from wsc.runtime.tables import OPERAND, ROW, Col, Ocol, as_columns, as_records
+from wsc.runtime.time import records as time
 
 RECORDS = (
     (Scol, SLOT, np.int32),
@@ -30,3 +33,9 @@ def test_a_field_is_its_column(columns: type, record: np.dtype[np.void], of: typ
         assert np.array_equal(field, table[:, column : column + field.shape[1]])
     assert np.shares_memory(as_columns(rows, of), table)
     assert np.array_equal(as_columns(rows, of), table)
+
+
+def test_no_engine_gives_the_name_of_a_shared_table_to_another_one() -> None:
+    for engine in (reference, time):
+        for name, form in clocked.TABLES.items():
+            assert engine.TABLES[name] == form, name
