@@ -88,13 +88,54 @@ def adam() -> onnx.ModelProto:
     return described(nodes, {name: f"new.{name}" for name in ("w", "b", *kept)}, {**kept, **fixed})
 
 
+def adamw() -> onnx.ModelProto:
+    """AdamW as ONNX Runtime's training writes it, over sequences of tensors."""
+    lists = {"weight": "{}", "grad": "d{}", "mean": "{}.m", "square": "{}.s"}
+    nodes = [
+        helper.make_node("SequenceConstruct", [form.format(name) for name in ("w", "b")], [key])
+        for key, form in lists.items()
+    ]
+    news = ["new.weight", "new.mean", "new.square"]
+    nodes.append(
+        helper.make_node(
+            "AdamWOptimizer",
+            ["rate", "count", *lists],
+            ["done", *news],
+            domain="com.microsoft",
+            weight_decay=0.5,
+        )
+    )
+    bindings = {"count": "new.count"}
+    for place, name in enumerate(("w", "b")):
+        for new in news:
+            key = lists[new.removeprefix("new.")].format(name)
+            bindings[key] = f"new.{key}"
+            nodes.append(helper.make_node("SequenceAt", [new, f"at.{place}"], [f"new.{key}"]))
+    nodes.append(helper.make_node("Add", ["count", "at.1"], ["new.count"]))
+    tensors = {
+        f"{name}.{part}": np.zeros(shape, np.float32)
+        for name, shape in (("w", (4, 3)), ("b", (4,)))
+        for part in "ms"
+    }
+    tensors |= {"count": np.array(1, np.int64), "rate": np.array(RATE, np.float32)}
+    tensors |= {f"at.{place}": np.array(place, np.int64) for place in range(2)}
+    model = described(nodes, bindings, tensors)
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    return model
+
+
 def batch(seed: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     return {"x": rng.normal(size=(5, 3)).astype(np.float32), "label": rng.integers(0, 4, 5)}
 
 
 @pytest.mark.parametrize(
-    ("model", "optimizer"), [(descent, f"sgd:lr={RATE}"), (adam, f"adam:lr={RATE},beta2=0.999")]
+    ("model", "optimizer"),
+    [
+        (descent, f"sgd:lr={RATE}"),
+        (adam, f"adam:lr={RATE},beta2=0.999"),
+        (adamw, f"adamw:lr={RATE},weight_decay=0.5"),
+    ],
 )
 def test_the_models_own_steps_are_those_of_the_store(model: Any, optimizer: str) -> None:
     own = wsc.train(model(), **OWN, fabric=(2, 2))

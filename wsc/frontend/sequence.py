@@ -20,7 +20,8 @@ from wsc.ir.build import Value
 from wsc.isa.types import DType
 
 
-def _sequence(call: Call, index: int) -> Many:
+def sequence(call: Call, index: int) -> Many:
+    """An input that must be a sequence."""
     item = call.item(index)
     if not isinstance(item, Many):
         raise Unsupported(f"input {index} is not a sequence")
@@ -50,7 +51,7 @@ def sequence_empty(call: Call) -> Many:
 @lowering("SequenceInsert", since=11, sizes={2: "the order of the tensors, and so of their shapes"})
 def sequence_insert(call: Call) -> Many:
     """A sequence with a tensor before a constant position, or at its end."""
-    values = _sequence(call, 0).values
+    values = sequence(call, 0).values
     size = len(values)
     place = int(call.static(2, "the position").reshape(()).item()) if call.has(2) else size
     require(-size <= place <= size, f"position {place} in a sequence of {size}")
@@ -61,7 +62,7 @@ def sequence_insert(call: Call) -> Many:
 @lowering("SequenceErase", since=11, sizes={1: "which tensors, and so which shapes, remain"})
 def sequence_erase(call: Call) -> Many:
     """A sequence without the tensor at a constant position, or without the last."""
-    values = _sequence(call, 0).values
+    values = sequence(call, 0).values
     require(bool(values), "an empty sequence has nothing to erase")
     place = _place(call, 1, len(values), "the position") if call.has(1) else len(values) - 1
     return Many((*values[:place], *values[place + 1 :]))
@@ -70,14 +71,14 @@ def sequence_erase(call: Call) -> Many:
 @lowering("SequenceAt", since=11, sizes={1: "which tensor, and so which shape"})
 def sequence_at(call: Call) -> Value:
     """The tensor at a constant position."""
-    values = _sequence(call, 0).values
+    values = sequence(call, 0).values
     return values[_place(call, 1, len(values), "the position")]
 
 
 @lowering("SequenceLength", since=11)
 def sequence_length(call: Call) -> Value:
     """The number of tensors, a constant."""
-    count = np.array(len(_sequence(call, 0).values))
+    count = np.array(len(sequence(call, 0).values))
     return call.build.constant(count, DType.I32, "length")
 
 
@@ -110,7 +111,7 @@ def split_to_sequence(call: Call) -> Many:
 @lowering("ConcatFromSequence", since=11)
 def concat_from_sequence(call: Call) -> Value | Wide:
     """Tensors joined along an axis, or side by side along a new one."""
-    values, axis = _sequence(call, 0).values, call.integer("axis", 0)
+    values, axis = sequence(call, 0).values, call.integer("axis", 0)
     require(bool(values), "a sequence of no tensors")
     if not call.flag("new_axis", False):
         return call.build.concat(values, normal_axis(axis, values[0].rank))

@@ -5,16 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from wsc.frontend.reduce import iota
-from wsc.frontend.registry import Call, lowering, require
-from wsc.ir.build import Value
+from wsc.frontend.registry import Call, Item, Many, lowering, require
+from wsc.frontend.sequence import sequence
+from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Type
 from wsc.ir.terms import Term
 from wsc.isa.types import DType
 
 DOMAIN = "ai.onnx.preview.training"
+MICROSOFT = "com.microsoft"
 OURS = "wsc.training"  # the domain of nodes that ``wsc.training`` puts in the place of others
 SEED = "dropout.seed"  # the input that each run of a step gets
+# Outputs of AdamWOptimizer, behind the flag.
+_OF_ADAMW = ("updated_weights", "updated_momentums_1", "updated_momentums_2")
 Step = Callable[[Value, Value, Sequence[Value]], Sequence[Value]]
 
 
@@ -89,6 +95,17 @@ def momentum(call: Call) -> list[Value]:
     return _each(call, 1, step)
 
 
+def _moments(
+    build: GraphBuilder, states: Sequence[Value], gradient: Value, alpha: float, beta: float
+) -> tuple[Value, Value]:
+    """The averages of the gradients and of their squares, with this one."""
+    first = build.map(lambda v, g: v * alpha + g * (1 - alpha), states[0], gradient, hint="first")
+    second = build.map(
+        lambda h, g: h * beta + g * g * (1 - beta), states[1], gradient, hint="second"
+    )
+    return first, second
+
+
 @lowering("Adam", domain=DOMAIN)
 def adam(call: Call) -> list[Value]:
     """One step of Adam: both moments of the gradient, their bias corrected."""
@@ -104,12 +121,7 @@ def adam(call: Call) -> list[Value]:
 
     def step(x: Value, gradient: Value, states: Sequence[Value]) -> Sequence[Value]:
         gradient = _regularized(call, x, gradient)
-        first = build.map(
-            lambda v, g: v * alpha + g * (1 - alpha), states[0], gradient, hint="first"
-        )
-        second = build.map(
-            lambda h, g: h * beta + g * g * (1 - beta), states[1], gradient, hint="second"
-        )
+        first, second = _moments(build, states, gradient, alpha, beta)
 
         def body(a: Term, r: Term, v: Term, h: Term) -> Term:
             new = a - r * (v / (h.sqrt() + epsilon))
@@ -118,6 +130,59 @@ def adam(call: Call) -> list[Value]:
         return build.map(body, x, rate, first, second, hint="new"), first, second
 
     return _each(call, 2, step)
+
+
+@lowering("AdamWOptimizer", domain=MICROSOFT)
+def adamw_optimizer(call: Call) -> list[Item]:
+    """One step of AdamW for sequences of tensors, and whether it was done.
+
+    ONNX Runtime writes what becomes of them into its inputs, too: a program changes none, so
+    all of its outputs must be read.
+    """
+    unread = [name for number, name in enumerate(_OF_ADAMW, 1) if not call.wants(number)]
+    require(not unread, f"it changes its inputs, and nothing reads {', '.join(unread)}")
+    build, (rate, count) = call.build, _rate_and_count(call)
+    lists = [sequence(call, index).values for index in range(2, 6)]
+    sizes = [len(values) for values in lists]
+    require(sizes[0] > 0 and len({*sizes}) == 1, f"sequences of {sizes} tensors")
+    alpha, beta = call.number("alpha", 0.9), call.number("beta", 0.999)
+    epsilon, decay = call.number("epsilon", 1e-8), call.number("weight_decay", 1e-2)
+    # Both moments begin at 0, and are too small by what is left of that.
+    parts = [build.constant(np.ones(()), rate.dtype, "one")] * 2
+    if call.flag("correct_bias", True):
+        parts = [
+            build.map(lambda t, keep=keep: 1 - t.rop("pow", keep), count, hint="part")
+            for keep in (alpha, beta)
+        ]
+    mode = call.integer("adam_mode", 0)
+    require(mode in (0, 1), f"adam_mode = {mode}, and must be 0 or 1")
+
+    def first_decayed(w: Term, r: Term, v: Term, h: Term, a: Term, b: Term) -> Term:
+        return w - w * r * decay - r * v / (a * ((h / b).sqrt() + epsilon))
+
+    def last_decayed(w: Term, r: Term, v: Term, h: Term, a: Term, b: Term) -> Term:
+        moved = w - r * b.sqrt() / a * v / (h.sqrt() + epsilon)
+        return moved - r * decay * moved
+
+    signal = build.reshape(call.arg(6), (), "signal") if call.has(6) else None
+    body = last_decayed if mode else first_decayed
+    results: list[tuple[Value, ...]] = []
+    for weight, gradient, *states in zip(*lists, strict=True):
+        shapes = [list(value.shape) for value in (weight, gradient, *states)]
+        require(all(shape == shapes[0] for shape in shapes), f"tensors of shapes {shapes}")
+        first, second = _moments(build, states, gradient, alpha, beta)
+        new = build.map(body, weight, rate, first, second, *parts, hint="new")
+        if signal is None:
+            results.append((new, first, second))
+            continue
+        changes = zip((weight, *states), (new, first, second), strict=True)
+        results.append(
+            tuple(build.map(lambda s, a, b: s.select(b, a), signal, *pair) for pair in changes)
+        )
+    shape = call.arg(1).shape
+    done = build.constant(np.ones(()), DType.I32, "done") if signal is None else signal
+    flag = build.expand(done, shape, "flag")
+    return [flag, *(Many(tuple(values)) for values in zip(*results, strict=True))]
 
 
 # --- what is dropped --------------------------------------------------------------------

@@ -60,6 +60,7 @@ GRADIENTS = {
 NOT_DRAWN: dict[tuple[str, str], str] = {
     ("wsc.training", "Dropout"): "training steps write it, and no file holds it",
     ("ai.onnx.preview", "FlexAttention"): "neither ONNX Runtime nor the evaluator has it",
+    (MICROSOFT, "AdamWOptimizer"): "only ONNX Runtime's training has it",
     ("", "DequantizeLinear"): "each recipe that quantises adds one",
     (MICROSOFT, "LayerNormalization"): "some exporters write it; nobody else computes it there",
     (MICROSOFT, "SimplifiedLayerNormalization"): "the same",
