@@ -15,10 +15,10 @@ from wsc.api import compile_step
 from wsc.frontend import import_onnx
 from wsc.frontend.store import Seed
 from wsc.ir.graph import Graph, Map
+from wsc.ir.naming import ANEW, block_of
 from wsc.isa.fabric import find_fabric
 from wsc.isa.types import DType
 from wsc.models.language import Task, build, find_shape
-from wsc.ir.naming import ANEW, block_of
 from wsc.passes.blocks import attentions
 from wsc.passes.groups import Groups, in_groups, inner_nodes
 from wsc.passes.keys import InKeys
