@@ -35,8 +35,8 @@ from wsc.isa.statements import assigned
 from wsc.isa.table import BY_NAME, CONTROL_TIMING, OPCODE, TABLE, Form, operand_type
 from wsc.isa.types import DType
 from wsc.runtime.errors import LoadError, place
-from wsc.runtime.passes import passes_of
 from wsc.runtime.static import Pool, static_environment, static_value
+from wsc.runtime.stays import stays_of
 from wsc.runtime.tables import (
     CLASS_INDEX,
     CONTROL_INDEX,
@@ -72,8 +72,8 @@ class Code:
     entries: dict[str, int]
     procedures: tuple[list[int], list[str]]  # first rows in order, and names; mains have none
     statements: tuple[MainStatement, ...]
-    passes: np.ndarray  # the statement of each pass through one, region by region
-    first_passes: dict[str, int]  # region -> its first one; -1 where ``passes_of`` knows none
+    stays: np.ndarray  # the statement of each stay at one, region by region
+    first_stays: dict[str, int]  # region -> its first one; -1 where ``stays_of`` knows none
     where: list[Location]
     units: int
     sends: bool
@@ -512,12 +512,12 @@ def flatten(program: Program, machine: Machine) -> Code:
     tables, pool = _Tables(), Pool()
     entries: dict[str, int] = {}
     starts: dict[int, str] = {0: ""}
-    passes: list[int] = []
-    first_passes: dict[str, int] = {}
+    stays: list[int] = []
+    first_stays: dict[str, int] = {}
     for region in program.regions:
-        own = passes_of(program, region, len(tables.statements))
-        first_passes[region.name] = -1 if own is None else len(passes)
-        passes += own or ()
+        own = stays_of(program, region, len(tables.statements))
+        first_stays[region.name] = -1 if own is None else len(stays)
+        stays += own or ()
         coder = Coder(program, machine, region, tables, pool)
         entries[region.name] = coder.region_code()
         starts[entries[region.name]] = ""
@@ -539,8 +539,8 @@ def flatten(program: Program, machine: Machine) -> Code:
         entries=entries,
         procedures=(sorted(starts), [starts[row] for row in sorted(starts)]),
         statements=tuple(tables.statements),
-        passes=np.array(passes, dtype=np.int64),
-        first_passes=first_passes,
+        stays=np.array(stays, dtype=np.int64),
+        first_stays=first_stays,
         where=tables.where,
         units=int(rows[:, Col.UNIT].max(initial=0)),
         sends=bool((rows[:, Col.KIND] == Kind.SEND).any()),

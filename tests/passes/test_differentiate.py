@@ -23,9 +23,9 @@ from wsc.ir.graph import (
     Type,
 )
 from wsc.ir.text import parse_graph, print_graph
-from wsc.isa.derivatives import DERIVATIVES, WITHOUT
 from wsc.isa.table import TABLE, Form, Operand, operand_type
 from wsc.isa.types import DType
+from wsc.isa.values import DERIVATIVES, WITHOUT
 from wsc.passes.differentiate import Differentiate
 from wsc.passes.simplify import Simplify
 from wsc.passes.stage import run

@@ -27,6 +27,7 @@ class Work:
     done: np.ndarray = field(init=False)
     waiting: np.ndarray = field(init=False)
     known: bool = field(init=False)
+    _last: float | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.over = np.zeros(self.lanes.mask.shape, bool)
@@ -39,9 +40,22 @@ class Work:
         """End of the instruction if nothing keeps it waiting."""
         return self.start + self.count * self.pace
 
+    @property
+    def last(self) -> float:
+        """When it is over in all its tiles, of those where that is known."""
+        if self._last is None:
+            self._last = float(self.done.max(initial=0.0, where=self.lanes.mask & self.over))
+        return self._last
+
+    def put_off(self, cycles: np.ndarray) -> None:
+        """It is over so many cycles later."""
+        self.done += cycles
+        self._last = None
+
     def end(self, done: np.ndarray, where: np.ndarray) -> None:
         """Set the cycle in which it is over, in some tiles."""
         np.copyto(self.done, done, where=where)
         self.over |= where
+        self._last = None
         self.waiting &= ~where
         self.known = not self.waiting.any()

@@ -13,8 +13,8 @@ from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.check import check_graph
 from wsc.ir.graph import Arg, Graph, GraphOutput, Map, Move, Node, Pad, Reduce, Slice, Step
 from wsc.ir.naming import ANEW, block_of
-from wsc.isa.derivatives import WITHOUT
 from wsc.isa.types import DType
+from wsc.isa.values import WITHOUT
 from wsc.passes.adjoint import NoDerivative, Place, adjoint
 from wsc.passes.layers import Layers, find_layers
 from wsc.passes.stage import Pass
