@@ -36,7 +36,7 @@ from wsc.isa.derivatives import (
 )
 from wsc.isa.limits import CODE_WORD
 from wsc.isa.rounding import FORMATS, rounding
-from wsc.isa.table import BY_NAME, TABLE, Form, Inner, Instr, Operand, operand_type
+from wsc.isa.table import BY_NAME, TABLE, Category, Inner, Instr, Operand, operand_type
 from wsc.isa.types import DType
 
 INT32_MAX, INT32_MIN = 2147483647, -2147483648
@@ -502,7 +502,7 @@ def _select(c: Any, a: Any, b: Any) -> Any:
 
 def classes(row: Instr) -> tuple[Class, ...]:
     """Type classes that a row needs value functions for; none if it computes nothing."""
-    if row.form not in (Form.SCALAR, Form.VECTOR):
+    if row.category not in (Category.SCALAR, Category.VECTOR):
         return ()
     return tuple(dict.fromkeys(class_of(dtype) for dtype in row.types))
 
@@ -517,7 +517,7 @@ def _undecided() -> list[str]:
     wanted = [
         row.name
         for row in TABLE
-        if row.form is Form.VECTOR and Class.FLOAT in classes(row) and not row.accumulates
+        if row.category is Category.VECTOR and Class.FLOAT in classes(row) and not row.accumulates
         if row.operands[0] is not Operand.FLAG
     ]
     return [name for name in wanted if name not in DERIVATIVES and name not in WITHOUT]

@@ -32,7 +32,7 @@ from wsc.isa.program import (
     Statement,
 )
 from wsc.isa.statements import assigned
-from wsc.isa.table import BY_NAME, CONTROL_TIMING, OPCODE, TABLE, Form, operand_type
+from wsc.isa.table import BY_NAME, CONTROL_TIMING, OPCODE, TABLE, Category, operand_type
 from wsc.isa.types import DType
 from wsc.runtime.errors import LoadError, place
 from wsc.runtime.static import Pool, static_environment, static_value
@@ -313,11 +313,11 @@ class Coder:
             "TIMING": CLASS_INDEX[instr.timing],
             "STATEMENT": scope.statement,
         }
-        if instr.form is Form.VECTOR:
+        if instr.category is Category.VECTOR:
             self._vector(op, scope, common)
-        elif instr.form is Form.SEND:
+        elif instr.category is Category.SEND:
             self._send(op, scope, common)
-        elif instr.form is Form.CONTROL:
+        elif instr.category is Category.CONTROL:
             assert op.color is not None
             self._row(
                 Kind.CONTROL,
@@ -327,7 +327,7 @@ class Coder:
                 CONTROL=CONTROL_INDEX[op.control],
                 **common,
             )
-        elif instr.form is Form.SEMAPHORE:
+        elif instr.category is Category.SEMAPHORE:
             kind = Kind.WAIT if op.name == "wait" else Kind.SIGNAL
             semaphore = self._semaphore(op.semaphore, op.where)
             count = self._integer(op, 0, scope)
@@ -336,8 +336,10 @@ class Coder:
             self._scalar(op, scope, common)
 
     def _scalar(self, op: Op, scope: _Scope, common: dict[str, int]) -> None:
-        form = BY_NAME[op.name].form
-        kind = {Form.SCALAR: Kind.SCALAR, Form.LOAD: Kind.LOAD, Form.STORE: Kind.STORE}[form]
+        category = BY_NAME[op.name].category
+        kind = {Category.SCALAR: Kind.SCALAR, Category.LOAD: Kind.LOAD, Category.STORE: Kind.STORE}[
+            category
+        ]
         target = -1 if op.register is None else scope.registers[op.register]
         left = self._integer(op, 0, scope)
         right = self._integer(op, 1, scope) if len(op.operands) > 1 else left

@@ -13,7 +13,7 @@ import pytest
 
 from tests.oracle import of_row
 from wsc.isa.rounding import FORMATS, half_encoding
-from wsc.isa.table import BY_NAME, OPCODE, TABLE, Form, Inner, Operand, Timing
+from wsc.isa.table import BY_NAME, OPCODE, TABLE, Category, Inner, Operand, Timing
 from wsc.isa.types import DType
 from wsc.isa.values import PARTIAL, VALUES, Class, DomainError, classes, evaluate
 
@@ -95,7 +95,7 @@ def test_every_row_has_a_function() -> None:
     for row in TABLE:
         for kind in classes(row):
             assert (row.name, kind) in VALUES
-        assert bool(classes(row)) == (row.form in (Form.SCALAR, Form.VECTOR))
+        assert bool(classes(row)) == (row.category in (Category.SCALAR, Category.VECTOR))
 
 
 def float_args(name: str, args: tuple, dtype: DType) -> tuple:

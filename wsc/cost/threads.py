@@ -31,7 +31,7 @@ from wsc.isa.expr import Binary, Expr, Name, apply, evaluate, names
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Call, Loop, Mem, Op, Program, Queue, Statement
 from wsc.isa.statements import instructions, statements
-from wsc.isa.table import BY_NAME, COMPUTING, Form, Timing, operand_type
+from wsc.isa.table import BY_NAME, COMPUTING, Category, Timing, operand_type
 from wsc.isa.types import DType
 
 Frame = dict[str, Any]
@@ -175,7 +175,9 @@ class Threads:
         self.busy = np.zeros(self.unit.shape, bool)  # until a cycle that is not known yet
         self.tokens: dict[int, list[Token]] = {}
         self.network = {
-            op.semaphore for op in _operations(program) if BY_NAME[op.name].form is Form.SEND
+            op.semaphore
+            for op in _operations(program)
+            if BY_NAME[op.name].category is Category.SEND
         }
         self.streams = Streams(program, self.model, self.x, self.y)
         self.messages: list[Messages] = []
@@ -261,7 +263,7 @@ class Threads:
     def _compute(self, op: Op, frame: Frame, lanes: Lanes) -> None:
         """Give a register the value of a scalar instruction."""
         assert op.register is not None
-        operands = op.operands if BY_NAME[op.name].form is not Form.LOAD else ()
+        operands = op.operands if BY_NAME[op.name].category is not Category.LOAD else ()
         value = result(op, [self._code(operand.value)(frame) for operand in operands])  # type: ignore[union-attr]
         if frame is self.main_frame:
             self.sources.computed(op, frame, lanes.whole)
@@ -513,7 +515,7 @@ class Threads:
         """Remember what a unit was given, until it is over for all tiles."""
         if len(self.recent) >= MOST_RECENT:
             now = float(self.time.min())
-            kept = [item for item in self.recent if not item[0].known or item[0].last > now]
+            kept = [item for item in self.recent if item[0].last > now]
             self.recent = kept
         self.recent.append(given)
 
