@@ -15,7 +15,7 @@ import wsc
 from tests.frontend.cases import run_reference
 from tests.runtime.agreement import Ending, assert_agree
 from wsc.frontend import import_model
-from wsc.isa.fabric import find_fabric
+from wsc.isa.fabric import Fabric, find_fabric
 from wsc.isa.types import DType
 from wsc.pipeline import run_passes
 from wsc.runtime.api import RunResult, ValuesResult
@@ -24,13 +24,16 @@ TOLERANCE = {DType.F32: 1e-4, DType.F16: 2e-2}
 
 
 def build(
-    model: onnx.ModelProto, fabric: str, precision: DType = DType.F32, same_order: bool = False
+    model: onnx.ModelProto,
+    fabric: str | Fabric,
+    precision: DType = DType.F32,
+    same_order: bool = False,
 ) -> Any:
     """Compile a model in memory; the API's program."""
     import onnx_ir
 
     graph = import_model(onnx_ir.from_proto(model), precision)
-    description = find_fabric(fabric)
+    description = find_fabric(fabric) if isinstance(fabric, str) else fabric
     compiled = run_passes(graph, description, precision, "case", None, same_order)
     return wsc.Program(compiled.program, compiled.fabric, compiled.constants)
 

@@ -9,6 +9,7 @@ import pytest
 from tests.cli.helpers import TWICE
 from tests.cost.cases import KERNELS, NETWORKS, Case, single
 from tests.fabric import build
+from tests.frontend.cases import floats
 from wsc.cost import threads
 from wsc.cost.agreement import FLOOR, NETWORK, pairs
 from wsc.cost.predict import Unpredictable, added, predict
@@ -125,6 +126,30 @@ def test_blocks_from_both_sides_share_the_ramp_of_their_owner(batches: int, inne
     program = build(model, "8x1")
     prediction, run = predict(program.assembly, program.fabric), program.run(feeds)
     assert prediction.cycles == pytest.approx(run.cycles, rel=0.015)
+
+
+@pytest.mark.parametrize(
+    ("fabric", "shape"),
+    [("12x3", (24, 48, 192)), ("16x2", (32, 64, 512)), ("32x4", (32, 128, 512))],
+)
+def test_weights_come_up_the_ramp_of_chains(fabric: str, shape: tuple[int, int, int]) -> None:
+    """Chains wait for the weights of the next block, and those before them in the row with them."""
+    tokens, inner, outer = shape
+    model, feeds = single("MatMul", [(tokens, inner)], {"x1": floats(inner, outer)})()
+    program = build(model, fabric, DType.F16)
+    prediction = predict(program.assembly, program.fabric)
+    run = program.run(feeds, engine="time")
+    assert abs(prediction.cycles - run.cycles) <= 0.03 * run.cycles
+
+
+@pytest.mark.parametrize("bytes_per_cycle", [22, 11])
+def test_weights_that_are_fed_ahead_take_bandwidth_from_blocks(bytes_per_cycle: int) -> None:
+    """Tiles that have their block let weights in, while others still wait for theirs."""
+    model, feeds = single("MatMul", [(32, 96)], {"x1": floats(96, 96)})()
+    fabric = replace(find_fabric("32x32"), io_bytes_per_cycle=bytes_per_cycle)
+    program = build(model, fabric, DType.F16)
+    prediction, run = predict(program.assembly, program.fabric), program.run(feeds, engine="time")
+    assert prediction.cycles == pytest.approx(run.cycles, rel=0.05)
 
 
 def test_what_no_formula_covers_is_said() -> None:

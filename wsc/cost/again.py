@@ -119,7 +119,7 @@ class State:
         walk.unit = next(times) + base
         for flow, stream in walk.streams.items():
             stream.restore(walk, times, counts, base, flow in used)
-        walk.tokens = {}
+        walk.tokens, walk.recent = {}, []
         for number, time, here in zip(self.semaphores, times, counts, strict=True):
             token = Token(here.copy(), time + base, np.zeros_like(here))
             walk.tokens.setdefault(number, []).append(token)

@@ -135,20 +135,28 @@ class Agreement:
             return []
         worst = max(self.meshes, key=lambda item: item.off)
         width, height = _largest(self.meshes)
+        tiles = max(width * height for width, height in map(_sides, self.meshes))
         said = (
-            f"{len(self.meshes)} runs of single kernels on meshes of up to {width} columns "
-            f"or {height} rows were off by {worst.off:.1%} at worst ({worst.network} on "
-            f"{worst.fabric})"
+            f"{len(self.meshes)} runs of single kernels on meshes of up to {width} columns, "
+            f"{height} rows or {tiles:,} tiles were off by {worst.off:.1%} at worst "
+            f"({worst.network} on {worst.fabric})"
         )
-        if program.width > width or program.height > height:
+        mine = program.width, program.height
+        if mine[0] > width or mine[1] > height or mine[0] * mine[1] > tiles:
             said += "; this one is beyond them"
         return [said]
 
 
 def _largest(found: Iterable[Checked]) -> tuple[int, int]:
     """The most columns and the most rows of the meshes of these, be it of different ones."""
-    widths, heights = zip(*(map(int, item.fabric.split("x")) for item in found), strict=True)
+    widths, heights = zip(*map(_sides, found), strict=True)
     return max(widths), max(heights)
+
+
+def _sides(item: Checked) -> tuple[int, int]:
+    """Columns and rows of its mesh."""
+    width, height = map(int, item.fabric.split("x"))
+    return width, height
 
 
 def kind(procedure: str) -> str:

@@ -53,6 +53,10 @@ class Bound:
         """Roofline over cycles; above one where a kernel overlaps with what runs before it."""
         return self.roofline / cycles if cycles else 0.0
 
+    def beside(self, cycles: int) -> bool:
+        """Whether what it counts runs beside other kernels: it is more than the cycles added."""
+        return self.roofline > cycles
+
     def facts(self) -> dict[str, Any]:
         """What JSON says of a kernel's bound."""
         return {"bounds": self.as_dict(), "bound_by": self.limit if self.roofline else None}

@@ -12,7 +12,7 @@ from wsc.cost.wormhole import Grid, Sends, follow
 
 MOST = 12_000  # messages of one move that are followed one by one ...
 BUDGET = (
-    40_000  # ... and so many more of the first moves of a program: small ones are followed whole
+    250_000  # ... and so many more of the first moves of a program: small ones are followed whole
 )
 MANY = 8_000  # messages, from which on it is worth to load compiled code
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,7 +16,10 @@ from wsc.flows.work import Work
 from wsc.isa.expr import Expr, H, Int, Name, W, X, Y
 from wsc.isa.types import Side
 
+FIRST_OWNERS = 24  # columns that are all followed at the begin of a row
+LONG = 256  # columns of a row on which those are a small part of all
 MOST_INTERPRETED = 300  # sampled tiles whose chains are followed without Numba
+LARGEST_PART = 0.75  # of a ramp's cycles that other words have beside those of a chain
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,16 @@ class Chain(Towards):
     def laid(self) -> tuple[Strand, ...]:
         """Those of the tiles with even and with odd coordinates."""
         return self._strand("even", 0), self._strand("odd", 1)
+
+    def alone(self, axis: str, size: int) -> tuple[int, ...]:
+        """The first columns: blocks end there in turn before both ways have found their distance.
+
+        In each turn the blocks of both ways come up the ramp of one tile, and the one that comes
+        second falls back, until each has a ramp for itself. On a long axis that is a small part.
+        """
+        if axis != "x" or not self.along_row or size > LONG:
+            return ()
+        return tuple(range(1, min(FIRST_OWNERS, size)))
 
     @property
     def _ends(self) -> tuple[Expr, Expr, Expr]:
@@ -134,13 +147,18 @@ class ChainStream(Stream):
     """Streams from neighbour to neighbour in one direction.
 
     hop: what a core adds to the time of a wavelet. slack: wavelets that lie between two cores when
-    the second does not take them. gaps: tiles from each place of the chain to the next one. sent:
-    where a tile has sent what the next one has not received yet. first, last: cycles in which the
-    first and the last wavelet of what was sent last have left. come: the words that each tile
-    received last; since, until: the cycles in which these came up its ramp. before: the sampled
-    place that sends to each one, which is nearer to the begin; -1 where there is none. swept:
-    whether nothing was posted since the chain was gone along. Who finds its partners does not
-    depend on times, so that going along it again finds none.
+    the second does not take them; queue: those of them that lie in its queue. gaps: tiles from each
+    place of the chain to the next one. sent: where a tile has sent what the next one has not
+    received yet. first, last: cycles in which the first and the last wavelet of what was sent last
+    have left. come: the words that each tile received last; since, until: the cycles in which these
+    came up its ramp; idle: those of them in which no chain used it. before: the sampled place that
+    sends to each one, which is nearer to the begin; -1 where there is none. swept: whether nothing
+    was posted since the chain was gone along. Who finds its partners does not depend on times, so
+    that going along it again finds none.
+    recent: instructions whose times are known, but may become later (``joined``). Of the last one
+    of each tile: ended, the cycle in which it is over; apart, cycles between its last words;
+    behind, cycles from the end of the one before to its own, if that is held up by it; holds,
+    whether that has to wait for it.
     """
 
     far: ClassVar[bool] = False  # whether senders may lie between two sampled tiles
@@ -151,10 +169,14 @@ class ChainStream(Stream):
         self.gaps = gaps
         self.delay = gaps * float(hop)
         self.before = np.arange(len(gaps)) - 1
+        self.queue = site.depth(flow.strands[0], False)
         self.first, self.last = np.zeros(site.shape), np.zeros(site.shape)
         self.sent = np.zeros(site.shape, bool)
         self.come, self.since, self.until = (np.zeros(site.shape) for _ in range(3))
+        self.idle, self.ended, self.apart = (np.zeros(site.shape) for _ in range(3))
+        self.behind, self.holds = np.zeros(site.shape), np.zeros(site.shape, bool)
         self.posted: list[Posted] = []
+        self.recent: list[Work] = []
         self.swept = False
 
     def _view(self, array: np.ndarray) -> np.ndarray:
@@ -210,11 +232,14 @@ class ChainStream(Stream):
             return False
         self.swept = True
         asked = self._asked()
-        found, done = self._sweep(asked, self._others(asked))
+        found, done, holds = self._sweep(asked, self._others(asked))
         if not found.any():
             return False
+        np.copyto(self.ended, done, where=found)
+        np.copyto(self.holds, holds, where=found)
         for item in self.posted:
             item.work.end(done, item.work.waiting & found)
+        self.recent += [item.work for item in self.posted if item.work.known]
         self.posted = [item for item in self.posted if not item.work.known]
         return True
 
@@ -255,41 +280,98 @@ class ChainStream(Stream):
         """The words that each tile has received last, or will with what has been posted."""
         if not self.posted or self.swept:
             return Coming(self.come, self.since, self.until)
-        kept = self.first, self.last, self.sent, self.come, self.since, self.until
-        before = [array.copy() for array in kept]
+        before = [array.copy() for array in self._kept]
         self._sweep(self._asked(), [])
         found = Coming(self.come.copy(), self.since.copy(), self.until.copy())
-        for array, old in zip(kept, before, strict=True):
+        for array, old in zip(self._kept, before, strict=True):
             np.copyto(array, old)
         return found
 
-    def _sweep(self, asked: Asked, others: list[Coming]) -> tuple[np.ndarray, np.ndarray]:
-        """Go along the chain once; where times are found now, and when instructions end there.
+    @property
+    def _kept(self) -> list[np.ndarray]:
+        """What going along the chain changes."""
+        words = [self.come, self.since, self.until]
+        return [self.sent, self.first, self.last, *words, self.idle, self.apart, self.behind]
+
+    def _sweep(
+        self, asked: Asked, others: list[Coming]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Go along the chain once.
 
         others: words that share the ramps.
+
+        Returns:
+            Where times are found now, when instructions end there, and where those of the tile
+            before wait for them.
         """
-        kept = self.sent, self.first, self.last, self.come, self.since, self.until
-        given = asked.todo, asked.receives, asked.sends, asked.start, asked.count, asked.pace
-        shape = self._view(self.first).shape
-        shared = np.empty((2, len(others), self.first.size))
+        given = [asked.todo, asked.receives, asked.sends, asked.start, asked.count, asked.pace]
+        shared = np.empty((3, len(others), self.first.size))
         for number, words in enumerate(others):
-            shared[0, number] = self._view(words.since).ravel()
-            shared[1, number] = self._view(words.count).ravel()
-        # Tiles in the order of the chain; those of one place are one behind the other.
-        flat = [self._view(array).flatten() for array in (*given, *kept)]
-        tables: list[Any] = [*flat, np.zeros(self.first.size, bool), np.zeros(self.first.size)]
-        run: Callable[..., None] = by_numba(_pass_on)
+            for place, array in enumerate((words.since, words.until, words.count)):
+                shared[place, number] = self._view(array).ravel()
+        found, ended = np.zeros(self.first.shape, bool), np.zeros(self.first.shape)
+        holds = np.zeros(self.first.shape, bool)
+        ways = self.site.model.ramp, self.queue, self.slack, self.hop
+        run = self._compiled(_pass_on)
+        self._along(
+            run, [self.far, *map(float, ways)], shared, given, [*self._kept, found, ended, holds]
+        )
+        return found, ended, holds
+
+    def _compiled(self, run: Callable[..., None]) -> Callable[..., None]:
+        """A function that goes along chains, as fast as is worth while."""
+        return run if self.first.size <= MOST_INTERPRETED else by_numba(run)
+
+    def _along(
+        self,
+        run: Callable[..., None],
+        numbers: Sequence[float],
+        shared: np.ndarray,
+        given: Sequence[np.ndarray],
+        changed: Sequence[np.ndarray],
+    ) -> None:
+        """Let a function go along all chains side by side.
+
+        Tiles are in the order of the chain, those of one place of all chains one behind the other.
+        changed: arrays that it changes, behind those that are given.
+        """
+        shape = self._view(self.first).shape
         line: list[Any] = [self.before, self.delay, self.gaps.astype(float), *shared]
+        tables: list[Any] = [self._view(array).flatten() for array in (*given, *changed)]
         if self.first.size <= MOST_INTERPRETED:  # Python's lists are faster there
-            run = _pass_on
             line, tables = ([array.tolist() for array in part] for part in (line, tables))
-        run(shape[1], self.far, float(self.hop), float(self.slack), *line, *tables)
-        for array, values in zip(kept, tables[len(given) : -2], strict=True):
+        run(shape[1], *numbers, *line, *tables)
+        for array, values in zip(changed, tables[len(given) :], strict=True):
             self._view(array)[...] = np.asarray(values).reshape(shape)
-        found, ended = np.empty_like(self.sent), np.empty_like(self.first)
-        self._view(found)[...] = np.asarray(tables[-2]).reshape(shape)
-        self._view(ended)[...] = np.asarray(tables[-1]).reshape(shape)
-        return found, ended
+
+    def joined(self, walk: Walker, work: Work) -> None:
+        """Words of another stream come up the ramps in turn with the last ones of this one.
+
+        Where a ramp has no cycles to spare, each of them makes these later by one.
+        """
+        self.recent = [item for item in self.recent if (item.done > work.start).any()]
+        here = work.lanes.mask & (work.count > 0) & (self.until > work.start)
+        if not self.recent or not here.any():
+            return
+        # The part of the ramp's cycles that they take, and how many of them come in between.
+        part = np.minimum(work.count / np.maximum(work.done - work.start, 1.0), LARGEST_PART)
+        begin = np.maximum(work.start, self.since)
+        left = self.until - begin
+        others = np.minimum(left * part / (1.0 - part), work.count - (begin - work.start) * part)
+        spare = self.idle * left / np.maximum(self.until - self.since, 1.0)
+        self._make_later(walk, np.where(here, np.maximum(others - spare, 0.0), 0.0))
+
+    def _make_later(self, walk: Walker, cycles: np.ndarray) -> None:
+        """The last words that tiles received came so much later, and what waits for them is."""
+        before = self.ended.copy()
+        given = [self.holds, self.apart, self.behind]
+        changed = [cycles, self.last, self.until, self.ended]
+        self._along(self._compiled(_hold_up), [], np.empty((0, 0)), given, changed)
+        later = self.ended - before
+        for item in self.recent:
+            last_one = item.lanes.mask & (item.done == before) & (later > 0)
+            if last_one.any():
+                walk.make_later(item, np.where(last_one, later, 0.0))
 
     def slowed(self, work: Work) -> np.ndarray | float:
         """While words come up a ramp, every other wavelet is one of them.
@@ -311,7 +393,7 @@ class ChainStream(Stream):
 
     def advance(self, cycles: np.ndarray) -> None:
         """Set the clocks on."""
-        for times in (self.first, self.last, self.since, self.until):
+        for times in (self.first, self.last, self.since, self.until, self.ended):
             times += cycles
 
     def state(self, base: float, used: bool) -> State:
@@ -343,7 +425,7 @@ class ChainStream(Stream):
     ) -> None:
         """The same words are on their way."""
         del walk, used
-        self.swept = False
+        self.swept, self.recent = False, []
         self.sent, self.come = next(counts).copy(), next(counts).copy()
         self.first, self.last = next(times) + base, next(times) + base
         self.since, self.until = next(times) + base, next(times) + base
@@ -352,12 +434,15 @@ class ChainStream(Stream):
 def _pass_on(
     across: Any,
     far: Any,
-    hop: Any,
+    ramp: Any,
+    queue: Any,
     slack: Any,
+    hop: Any,
     before: Any,
     delay: Any,
     gaps: Any,
     others_since: Any,
+    others_until: Any,
     others_count: Any,
     todo: Any,
     receives: Any,
@@ -371,15 +456,19 @@ def _pass_on(
     come: Any,
     since: Any,
     until: Any,
+    idle: Any,
+    apart: Any,
+    behind: Any,
     found: Any,
     ended: Any,
+    holds: Any,
 ) -> None:
     """Go along ``across`` chains side by side: who has its words, and when they pass.
 
-    The tiles of one place of all chains are one behind the other. before, delay, gaps: by place, as
-    in ``ChainStream``. others_since, others_count: words of others on the ramp. todo ... pace: as
-    in ``Asked``. sent ... until: as in ``ChainStream``, and changed. found, ended: where times are
-    found now, and when instructions end there.
+    ramp: cycles of a ramp's way. before, delay, gaps: by place, as in ``ChainStream``. others_...:
+    words of others on the ramp, as in ``Coming``. todo ... pace: as in ``Asked``. sent ... behind:
+    as in ``ChainStream``, and changed. found, ended, holds: where times are found now, when
+    instructions end there, and where those of the tile before wait for them.
     """
     places = len(before)
     took = [False] * (places * across)
@@ -391,7 +480,7 @@ def _pass_on(
             at = place * across + lane
             if not todo[at]:
                 continue
-            ready, begin = not receives[at], start[at]
+            ready, begin, between = not receives[at], start[at], pace[at]
             more = max(count[at] - 1.0, 0.0) * pace[at]
             end = begin + more
             if previous >= 0:
@@ -406,7 +495,10 @@ def _pass_on(
                         ahead = (others_since[other][at] - begin) / max(pace[at], 1.0)
                         mine = count[at] - max(ahead, 0.0)
                         both = max(min(mine, others_count[other][at] - max(-ahead, 0.0)), 0.0)
-                        later[at] += both * max(2.0 - pace[at], 0.0)
+                        both *= max(2.0 - pace[at], 0.0)
+                        later[at] += both
+                        if both > 0 and end < others_until[other][at]:
+                            between = max(between, 2.0)
                     end += later[at]
             elif far:
                 # Nobody before it is sampled: they begin when it does itself.
@@ -421,7 +513,8 @@ def _pass_on(
                 first[at], last[at], sent[at] = begin, end, True
             if took[at]:
                 come[at], since[at], until[at] = count[at], begin, end + 1.0
-            found[at], ended[at] = True, end + pace[at]
+                idle[at] = end + 1.0 - begin - count[at] - later[at]
+            found[at], ended[at], apart[at] = True, end + pace[at], between
     # The sender waits for its neighbour, which need not be the next sampled tile: the
     # tiles between the two hold as many wavelets, each, as fit in between two cores.
     # One that is held itself passes the last words on at its pace, so it holds those before it:
@@ -430,12 +523,66 @@ def _pass_on(
         room = slack * gaps[place]
         for lane in range(across):
             at, prior = place * across + lane, before[place] * across + lane
+            if not found[at]:
+                continue
+            # Between the ends of both lie the words that lie between them; that there is room is
+            # known a ramp's way later. No words lie in the queue of the last tile of a chain, which
+            # is held up by its ramp.
+            full = slack * apart[at] - (ramp if apart[at] > 1.0 else 0.0)
+            final_one = not sends[at] and apart[at] > 1.0
+            nearest = (slack - queue) * apart[at] if final_one else full
+            behind[at] = full * (gaps[place] - 1.0) + nearest
             if not took[at] or not found[prior] or count[at] <= slack:
                 continue
+            holds[at] = True
             held = start[at] + (count[at] - room) * pace[at]
-            if gaps[place] > 1:
+            if gaps[place] > 1.0:
                 near = first[prior] + hop + (count[at] - slack) * pace[at]
                 held = max(held, near) if count[at] > room else near
             if ended[at] > final[at] - later[at] + pace[at]:
-                held = max(held, ended[at] - room * pace[at])
+                held = max(held, ended[at] - behind[at])
             ended[prior] = max(ended[prior], held)
+            apart[prior] = max(apart[prior], apart[at])
+
+
+def _hold_up(
+    across: Any,
+    before: Any,
+    delay: Any,
+    gaps: Any,
+    holds: Any,
+    apart: Any,
+    behind: Any,
+    cycles: Any,
+    last: Any,
+    until: Any,
+    ended: Any,
+) -> None:
+    """The last words that came are so many cycles later, and so is what waits for them.
+
+    cycles: those of each tile; they become those by which its words are later after all. All other
+    arrays are as in ``ChainStream``.
+    """
+    places = len(gaps)
+    # A word that is late is so for the tiles behind, too, unless it would have waited there.
+    for place in range(places):
+        if before[place] < 0:
+            continue
+        for lane in range(across):
+            at, prior = place * across + lane, before[place] * across + lane
+            if holds[at]:
+                waited = until[at] - 1.0 - last[prior] - delay[place]
+                cycles[at] = max(cycles[at], cycles[prior] - waited)
+    for at in range(places * across):
+        until[at] += cycles[at]
+        last[at] += cycles[at]
+        if cycles[at] > 0.0:
+            ended[at] = max(ended[at], until[at] - 1.0 + apart[at])
+    # Who sends it waits for it, but for the words that lie in between.
+    for place in range(places - 1, -1, -1):
+        if before[place] < 0:
+            continue
+        for lane in range(across):
+            at, prior = place * across + lane, before[place] * across + lane
+            if holds[at] and cycles[at] > 0.0:
+                ended[prior] = max(ended[prior], ended[at] - behind[at])

@@ -86,14 +86,17 @@ class MulticastStream(Stream):
         late = sum(stream.slowed(work) for stream in self.site.streams.values())
         work.pace = work.pace + late / np.maximum(work.count, 1.0)
         self._take(work)
+        for stream in self.site.streams.values():
+            stream.joined(walk, work)
         return
         yield
 
     def _before(self, work: Work) -> np.ndarray:
-        """Words that pass each row before the block of the next one does.
+        """Cycles by which words that pass each row make the block of the next one later.
 
         Words wait in the queues of all rows, and in the routers. A row that has its block begins to
-        take them, and those behind move on by a router's buffer.
+        take them, and those behind move on by a router's buffer. Where the edge's bandwidth is
+        short, links have cycles to spare, and each word that comes in takes its part of that.
         """
         block, self.site.block = self.site.block, 0.0
         if not block:
@@ -107,6 +110,9 @@ class MulticastStream(Stream):
         step = np.minimum(step, (block + 3.0) / work.pace[0])
         words = np.append(self.site.y.gaps[1:], 0)[:, None] * step
         words[0] += first
+        interval = float(self.schedule.interval[now])
+        if interval > 1.0:
+            words = interval * np.diff(np.minimum(words.cumsum(axis=0), left), axis=0, prepend=0.0)
         return words
 
     def _take(self, work: Work) -> None:

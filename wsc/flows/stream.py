@@ -37,6 +37,10 @@ class Walker(Protocol):
         """The last blocks from the edge come so much later, and what follows them."""
         ...
 
+    def make_later(self, work: Work, cycles: np.ndarray) -> None:
+        """An instruction on a stream unit, whose end was known, ends so many cycles later."""
+        ...
+
     def scattering(self) -> None:
         """The statement that runs now takes blocks from the edge, which later ones may delay."""
         ...
@@ -140,6 +144,13 @@ class Stream(ABC):
         """
         del work
         return 0.0
+
+    def joined(self, walk: Walker, work: Work) -> None:
+        """An instruction whose times are known has taken words of another stream.
+
+        They have come up the ramps in turn with those of this one.
+        """
+        del walk, work
 
     @abstractmethod
     def hops(self, words: np.ndarray, sends: bool) -> float:

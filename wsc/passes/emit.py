@@ -279,25 +279,35 @@ def _executed(body: Iterable[Statement]) -> Iterator[Call]:
             yield statement
 
 
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """The body of the first of some tasks. buffers, tensors: those that this one names."""
+
+    buffers: list[str]
+    tensors: list[str]
+    instance: Instance
+
+
 @dataclass(slots=True)
 class _Bodies:
     """Bodies of tasks; tasks that differ in names alone go through a kernel once."""
 
     context: Context
-    known: dict[Hashable, tuple[Task, Instance]] = field(default_factory=dict)
+    known: dict[Hashable, _Body] = field(default_factory=dict)
 
     def of(self, task: Task) -> Instance:
         """The body of a task, numbers apart."""
-        buffers = buffers_of(task)
-        types = [self._type(name) for name in edge_names(task)]
+        buffers, tensors = buffers_of(task), edge_names(task)
+        types = tuple(self._type(name) for name in tensors)
         same = form(task, positions=True, names=False)
-        key = (same, tuple(types), tuple(map(buffers.index, buffers)))
-        if key not in self.known:
-            self.known[key] = (task, take_apart(emit(task, self.context)))
-        first, instance = self.known[key]
-        memory = dict(zip(buffers_of(first), buffers, strict=True))
-        edge = dict(zip(edge_names(first), edge_names(task), strict=True))
-        return instance.over(memory, edge, task.origin)
+        key = (same, types, tuple(map(buffers.index, buffers)))
+        body = self.known.get(key)
+        if body is None:
+            body = _Body(buffers, tensors, take_apart(emit(task, self.context)))
+            self.known[key] = body
+        memory = dict(zip(body.buffers, buffers, strict=True))
+        edge = dict(zip(body.tensors, tensors, strict=True))
+        return body.instance.over(memory, edge, task.origin)
 
     def _type(self, name: str) -> Hashable:
         tensor = self.context.edge_tensor(name)
