@@ -1,9 +1,8 @@
 """``python -m benchmarks.steps``: what a training step of a large model takes of a tile.
 
 The step is compiled as if a tile had as much SRAM as it takes, so that one which is refused has its
-row too. ``--predict`` says how long it takes, beside what was measured on a CS-3. Layers are a
-loop, so that each one more takes as long as the one before: a step of two layers and one of three
-are predicted, and the others reckoned. The rows of ``docs/training.md`` are made so.
+row too. ``--predict`` says how long it takes, beside what was measured on a CS-3. The rows of
+``docs/training.md`` are made so.
 """
 
 from __future__ import annotations
@@ -16,9 +15,10 @@ from typing import Any
 import click
 
 from wsc.cost.bill import WORLD, bill, read_rates
-from wsc.cost.model import multiply_accumulates
 from wsc.cost.predict import predict
 from wsc.frontend.store import Seed
+from wsc.ir.cut import Cut, NotAlike
+from wsc.ir.graph import Graph
 from wsc.ir.tasks import Placed
 from wsc.isa.code_size import block_bytes, code_bytes
 from wsc.isa.fabric import Fabric, find_fabric
@@ -34,7 +34,6 @@ from wsc.training.step import Step, build_step, parse_optimizer
 
 KINDS = {"move": "moves", "copy": "moves", "matmul": "products", "map": "maps"}
 OTHER = "other"
-DEPTHS = (2, 3)  # layers of the steps that are predicted
 PUBLISHED = {"llama2-7b": 31.98, "gpt-j-6b": 44.75}  # samples a second of one CS-3
 
 
@@ -101,17 +100,11 @@ def predicted(
     name: str, layers: int | None, batch: int, sequence: int, fabric: Fabric, away: bool = False
 ) -> Rate:
     """The rate of a model's step, one run of it. away: as for ``Step.recomputing``."""
-    many = find_shape(name).layers if layers is None else layers
-    found: list[tuple[float, float, float]] = []
-    for depth in DEPTHS:
-        step = stepped(name, depth, batch, sequence, fabric)
-        _, program = compiled(step.recomputing(away), fabric)
-        prediction = predict(program, fabric)
-        joules = math.fsum(prediction.energy.values()) * 1e-12
-        found.append((prediction.cycles, multiply_accumulates(step.graph), joules))
-    (low, high), more = found, many - DEPTHS[0]
-    each = (a + more * (b - a) / (DEPTHS[1] - DEPTHS[0]) for a, b in zip(low, high, strict=True))
-    return Rate(name, batch, sequence, *each)
+    step = stepped(name, layers, batch, sequence, fabric)
+    _, program = compiled(step.recomputing(away), fabric)
+    prediction = predict(program, fabric)
+    joules = math.fsum(prediction.energy.values()) * 1e-12
+    return Rate(name, batch, sequence, prediction.cycles, step.work, joules)
 
 
 def measured(step: Step, tokens: str, fabric: Fabric) -> Row:
@@ -122,13 +115,27 @@ def measured(step: Step, tokens: str, fabric: Fabric) -> Row:
 
 
 def compiled(step: Step, fabric: Fabric) -> tuple[Placed, Program]:
-    """A step as it is placed, and its program."""
-    stage: Any = step.graph
+    """A step with its addresses, and its program."""
+    deep = step.deep
+    try:
+        if deep is not None:
+            return _lowered(deep.few, deep.cut, fabric)
+    except NotAlike:
+        pass
+    return _lowered(step.graph, None, fabric)
+
+
+def _lowered(graph: Graph, cut: Cut | None, fabric: Fabric) -> tuple[Placed, Program]:
+    """A step as it is lowered if a tile has as much SRAM as it takes.
+
+    cut: the layers that its graph is without.
+    """
+    stage: Any = graph
     placed: Stage | None = None
-    for item in passes(fabric, DType.F16, "step"):
+    for item in passes(fabric, DType.F16, "step", cut=cut):
         free = Allocate(fabric, limited=False) if isinstance(item, Allocate) else item
         stage = free.apply(stage)
-        placed = stage if item.name == "place" else placed
+        placed = stage if isinstance(item, Allocate) else placed
     assert isinstance(placed, Placed)
     assert isinstance(stage, Program)
     return placed, stage
@@ -149,7 +156,10 @@ def _kept(placed: Placed) -> int:
     lives = lifetimes(placed)
     first = {name: life.first for life in lives for name in life.names}
     kept = kept_before(placed, first)
-    return sum(life.bytes for life in lives if kept & {*life.names})
+    # What layers that were left out keep is beside that: some buffers at one address, in turn.
+    sizes = {buffer.name: buffer.bytes for buffer in placed.buffers}
+    beside = {placed.addresses[name]: sizes[name] for name in placed.alike}
+    return sum(life.bytes for life in lives if kept & {*life.names}) + sum(beside.values())
 
 
 @click.command()

@@ -18,7 +18,7 @@ from wsc.isa.fabric import Fabric
 from wsc.isa.program import Call, If, Loop, Mem, Op, Program, Region, Statement
 from wsc.isa.sections import Section, arriving, parted, resident, room_bytes
 from wsc.isa.statements import assigned, blocks
-from wsc.isa.table import BY_NAME, Form
+from wsc.isa.table import BY_NAME, Category
 
 Tiles = Any  # an integer or truth for all tiles, or an array that broadcasts to [height, width]
 
@@ -158,7 +158,7 @@ def _branch_bytes(guard: If, fabric: Fabric) -> int:
 
 
 def _op_bytes(op: Op, fabric: Fabric) -> int:
-    if BY_NAME[op.name].form not in (Form.VECTOR, Form.SEND):
+    if BY_NAME[op.name].category not in (Category.VECTOR, Category.SEND):
         return fabric.scalar_bytes
     descriptors = sum(isinstance(operand, Mem) for operand in op.operands)
     return (

@@ -33,7 +33,7 @@ from wsc.isa.program import (
     TransferLoop,
 )
 from wsc.isa.statements import assigned, calls
-from wsc.isa.table import BY_NAME, Form
+from wsc.isa.table import BY_NAME, Category
 from wsc.isa.turns import expand
 
 Places = Mapping[tuple[str, str], Location]
@@ -283,7 +283,7 @@ class _Names:
         if op.name not in BY_NAME:
             self.say(f"there is no instruction '{op.name}'{nearest(op.name, BY_NAME)}", op.where)
             return
-        shape_known = len(op.operands) >= 2 or BY_NAME[op.name].form is not Form.STORE
+        shape_known = len(op.operands) >= 2 or BY_NAME[op.name].category is not Category.STORE
         of = print_statement(op) if shape_known and (op.operands or op.color) else op.name
         inner = dict(names)
         for dim in op.dims:

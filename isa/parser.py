@@ -15,7 +15,7 @@ from wsc.isa.expr import BINARY, FUNCTIONS
 from wsc.isa.names import check_names
 from wsc.isa.program import Program
 from wsc.isa.syntax_errors import explain, without_line
-from wsc.isa.table import BY_NAME, TABLE, Form
+from wsc.isa.table import BY_NAME, TABLE, Category
 from wsc.isa.types import Control, DType
 
 if TYPE_CHECKING:
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 GRAMMAR = Path(__file__).with_name("grammar.lark")
 _LOCK = Lock()  # the parser's actions are bound to one builder
 
-_FORM_TERMINALS = {
-    Form.SCALAR: "SCALAR_OP",
-    Form.LOAD: "LOAD_OP",
-    Form.STORE: "STORE_OP",
-    Form.VECTOR: "VECTOR_OP",
-    Form.SEND: "SEND_OP",
-    Form.CONTROL: "CONTROL_OP",
-    Form.SEMAPHORE: "SEMAPHORE_OP",
+_CATEGORY_TERMINALS = {
+    Category.SCALAR: "SCALAR_OP",
+    Category.LOAD: "LOAD_OP",
+    Category.STORE: "STORE_OP",
+    Category.VECTOR: "VECTOR_OP",
+    Category.SEND: "SEND_OP",
+    Category.CONTROL: "CONTROL_OP",
+    Category.SEMAPHORE: "SEMAPHORE_OP",
 }
 
 
@@ -90,8 +90,8 @@ def _tree(lark: Lark, builder: Builder, text: str, file: str, source: Source) ->
 def grammar_text() -> str:
     """The whole grammar: the file, and the terminals that the tables define."""
     lines = [GRAMMAR.read_text(encoding="utf-8"), "// generated from the tables in Python"]
-    for form, terminal in _FORM_TERMINALS.items():
-        words = [word for row in TABLE if row.form is form for word in mnemonics(row.name)]
+    for category, terminal in _CATEGORY_TERMINALS.items():
+        words = [word for row in TABLE if row.category is category for word in mnemonics(row.name)]
         lines.append(f"{terminal}: /{_alternatives(words)}/")
     lines += [
         f"DTYPE: /{_alternatives([dtype.value for dtype in DType])}/",
@@ -110,7 +110,7 @@ def relations() -> list[str]:
 def mnemonics(name: str) -> list[str]:
     """The mnemonics of a row, with their type suffixes."""
     row = BY_NAME[name]
-    if row.form not in (Form.VECTOR, Form.SEND):
+    if row.category not in (Category.VECTOR, Category.SEND):
         return [name]
     return [f"{name}.{dtype.value}" for dtype in row.types]
 

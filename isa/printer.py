@@ -39,7 +39,7 @@ from wsc.isa.program import (
     Update,
     WeightFile,
 )
-from wsc.isa.table import BY_NAME, Form
+from wsc.isa.table import BY_NAME, Category
 from wsc.isa.turns import Family, families
 from wsc.isa.types import Control
 
@@ -117,24 +117,24 @@ def print_operation(op: Op) -> str:
 
 
 def _operands(op: Op) -> str:
-    form = BY_NAME[op.name].form
+    category = BY_NAME[op.name].category
     values = op.operands
-    match form:
-        case Form.SCALAR:
+    match category:
+        case Category.SCALAR:
             return comma([op.register or "", *map(_plain, values)])
-        case Form.LOAD:
+        case Category.LOAD:
             return comma([op.register or "", *map(show_operand, values)])
-        case Form.STORE:
+        case Category.STORE:
             return f"{show_operand(values[0])}, {_plain(values[1])}"
-        case Form.VECTOR:
+        case Category.VECTOR:
             return comma(map(show_operand, values)) + show_dims(op.dims)
-        case Form.SEND:
+        case Category.SEND:
             tile = comma(map(show, op.target or ()))
             space = comma(map(show_operand, values)) + show_dims(op.dims)
             return f"({tile}) {show_semaphore(op.semaphore or 0)}: {space}"
-        case Form.CONTROL:
+        case Category.CONTROL:
             return f"{op.control.value} <{op.color}>"
-        case Form.SEMAPHORE:
+        case Category.SEMAPHORE:
             return f"{show_semaphore(op.semaphore or 0)}, {_plain(values[0])}"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from wsc.isa.expr import BINARY, FUNCTIONS, RESERVED
 from wsc.isa.parser import GRAMMAR
 from wsc.isa.program import ISA_VERSION
-from wsc.isa.table import COMPUTING, CONTROL_TIMING, TABLE, Form, Instr, Timing
+from wsc.isa.table import COMPUTING, CONTROL_TIMING, TABLE, Category, Instr, Timing
 from wsc.isa.types import DType
 from wsc.isa.updates import RULES
 from wsc.isa.values import PARTIAL
@@ -20,25 +20,25 @@ from wsc.isa.values import PARTIAL
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "isa-reference.md"
 
 _TITLES = {
-    Form.SCALAR: (
+    Category.SCALAR: (
         "Scalar instructions",
         "`name d, a, b`: `d` is a register, `a` and `b` integers.",
     ),
-    Form.LOAD: ("Load", "`name d, [address]`: a 32-bit word of SRAM into a register."),
-    Form.STORE: ("Store", "`name [address], a`: an integer into a 32-bit word of SRAM."),
-    Form.VECTOR: (
+    Category.LOAD: ("Load", "`name d, [address]`: a 32-bit word of SRAM into a register."),
+    Category.STORE: ("Store", "`name [address], a`: an integer into a 32-bit word of SRAM."),
+    Category.VECTOR: (
         "Vector instructions",
         "`name.T d, a, b for i:n, j:m`: the destination first, then the sources, over an "
         "iteration space whose outermost name stands first. An operand is `[address]`, `<color>`, "
         "`<color: names>`, `{integer}` or a number; the destination is one of the first three. "
         "Those marked *unit* may run on a stream unit: `async 1 -> s2: name.T ...`.",
     ),
-    Form.SEND: (
+    Category.SEND: (
         "Remote stores",
         "`send.T (x, y) s0: [d], [a] for i:n`: through the dynamic network.",
     ),
-    Form.CONTROL: ("Control wavelets", "`control advance <color>`, `control reset <color>`."),
-    Form.SEMAPHORE: ("Semaphores", "`name s0, n`."),
+    Category.CONTROL: ("Control wavelets", "`control advance <color>`, `control reset <color>`."),
+    Category.SEMAPHORE: ("Semaphores", "`name s0, n`."),
 }
 
 
@@ -52,7 +52,7 @@ def reference() -> str:
         "descriptions; `wsc fabrics` shows them. "
         f"Of the classes {_listed(COMPUTING)}, a floating-point step that takes the result of "
         "the one before waits for it.",
-        *(_instructions(form) for form in Form),
+        *(_instructions(category) for category in Category),
         _domains(),
         _structure(),
         _updates(),
@@ -68,10 +68,10 @@ def _listed(classes: tuple[Timing, ...]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _instructions(form: Form) -> str:
-    title, text = _TITLES[form]
-    rows = [row for row in TABLE if row.form is form]
-    if form is Form.VECTOR:
+def _instructions(category: Category) -> str:
+    title, text = _TITLES[category]
+    rows = [row for row in TABLE if row.category is category]
+    if category is Category.VECTOR:
         head = "| name | T | operands | timing class | meaning |\n|---|---|---|---|---|"
         lines = [_vector(row) for row in rows]
     else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from wsc.isa.diagnostics import Diagnostic, Source, nearest
 from wsc.isa.program import Location
-from wsc.isa.table import BY_NAME, TABLE, Form
+from wsc.isa.table import BY_NAME, TABLE, Category
 
 if TYPE_CHECKING:
     from lark import Lark
@@ -148,7 +148,7 @@ def _unknown(word: str, expected: set[str]) -> str:
 def _unknown_instruction(word: str, statement: bool) -> str:
     name, _, suffix = word.rpartition(".")
     row = BY_NAME.get(word) or BY_NAME.get(name)
-    if row is not None and row.types and row.form in (Form.VECTOR, Form.SEND):
+    if row is not None and row.types and row.category in (Category.VECTOR, Category.SEND):
         types = ", ".join(f"{row.name}.{dtype.value}" for dtype in row.types)
         if row.name == word:
             return f"'{word}' needs an element type: {types}"
@@ -158,7 +158,7 @@ def _unknown_instruction(word: str, statement: bool) -> str:
 
 
 def _typed() -> list[str]:
-    vectors = [row for row in TABLE if row.form in (Form.VECTOR, Form.SEND)]
+    vectors = [row for row in TABLE if row.category in (Category.VECTOR, Category.SEND)]
     return [f"{row.name}.{dtype.value}" for row in vectors for dtype in row.types]
 
 

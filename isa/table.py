@@ -18,8 +18,8 @@ FLOATS = (F32, F16)
 ALL = (F32, F16, I32)
 
 
-class Form(Enum):
-    """The shape of an instruction's operands, and who executes it."""
+class Category(Enum):
+    """Instructions with the same kinds of operands, executed by the same part of a tile."""
 
     SCALAR = "scalar"  # dst register, then integer operands: i.add r, a, b
     LOAD = "load"  # dst register, [address]
@@ -73,7 +73,7 @@ class Instr:
     """One row of the table.
 
     name: the mnemonic.
-    form: operand shape.
+    category: what operands it has, and who executes it.
     types: element types T that a vector instruction exists for (suffix ``.T``).
     operands: operand roles, destination first (vectors); count of operands otherwise.
     timing: timing class.
@@ -85,7 +85,7 @@ class Instr:
     """
 
     name: str
-    form: Form
+    category: Category
     types: tuple[DType, ...]
     operands: tuple[Operand, ...]
     timing: Timing
@@ -100,25 +100,25 @@ _T, _FLAG, _ACC = Operand.SAME, Operand.FLAG, Operand.ACCUMULATOR
 
 
 def _scalar(name: str, doc: str, timing: Timing = Timing.SCALAR, sources: int = 2) -> Instr:
-    return Instr(name, Form.SCALAR, (I32,), (_T,) * (1 + sources), timing, doc)
+    return Instr(name, Category.SCALAR, (I32,), (_T,) * (1 + sources), timing, doc)
 
 
 def _unary(name: str, types: tuple[DType, ...], timing: Timing, doc: str) -> Instr:
-    return Instr(name, Form.VECTOR, types, (_T, _T), timing, doc)
+    return Instr(name, Category.VECTOR, types, (_T, _T), timing, doc)
 
 
 def _binary(
     name: str, types: tuple[DType, ...], timing: Timing, doc: str, on_unit: bool = False
 ) -> Instr:
-    return Instr(name, Form.VECTOR, types, (_T, _T, _T), timing, doc, on_unit=on_unit)
+    return Instr(name, Category.VECTOR, types, (_T, _T, _T), timing, doc, on_unit=on_unit)
 
 
 def _bits(name: str, operands: tuple[Operand, ...], doc: str) -> Instr:
-    return Instr(name, Form.VECTOR, (F32,), operands, Timing.MOVE, doc, inner=Inner.MOVE)
+    return Instr(name, Category.VECTOR, (F32,), operands, Timing.MOVE, doc, inner=Inner.MOVE)
 
 
 def _compare(name: str, doc: str) -> Instr:
-    return Instr(name, Form.VECTOR, ALL, (_FLAG, _T, _T), Timing.ARITHMETIC, doc)
+    return Instr(name, Category.VECTOR, ALL, (_FLAG, _T, _T), Timing.ARITHMETIC, doc)
 
 
 TABLE: tuple[Instr, ...] = (
@@ -137,12 +137,12 @@ TABLE: tuple[Instr, ...] = (
     _scalar("i.shl", "d = a << (b & 31)"),
     _scalar("i.shr", "d = a >> (b & 31), arithmetic"),
     _scalar("i.index", "d = position a of b; a negative one counts from the end"),
-    Instr("i.load", Form.LOAD, (I32,), (_T, _T), Timing.SCALAR_MEMORY, "d = word at address"),
-    Instr("i.store", Form.STORE, (I32,), (_T, _T), Timing.SCALAR_MEMORY, "word at address = a"),
+    Instr("i.load", Category.LOAD, (I32,), (_T, _T), Timing.SCALAR_MEMORY, "d = word at address"),
+    Instr("i.store", Category.STORE, (I32,), (_T, _T), Timing.SCALAR_MEMORY, "word at address = a"),
     # Vector moves.
     Instr(
         "mov",
-        Form.VECTOR,
+        Category.VECTOR,
         ALL,
         (_T, _T),
         Timing.MOVE,
@@ -150,10 +150,16 @@ TABLE: tuple[Instr, ...] = (
         on_unit=True,
         inner=Inner.MOVE,
     ),
-    Instr("widen", Form.VECTOR, (F16,), (_ACC, _T), Timing.MOVE, "d.f32 = a.f16"),
-    Instr("narrow", Form.VECTOR, (F16,), (_T, _ACC), Timing.MOVE, "d.f16 = a.f32, to nearest even"),
-    Instr("to_int", Form.VECTOR, FLOATS, (_FLAG, _T), Timing.ARITHMETIC, "d.i32 = a towards zero"),
-    Instr("from_int", Form.VECTOR, FLOATS, (_T, _FLAG), Timing.ARITHMETIC, "d = a.i32, to nearest"),
+    Instr("widen", Category.VECTOR, (F16,), (_ACC, _T), Timing.MOVE, "d.f32 = a.f16"),
+    Instr(
+        "narrow", Category.VECTOR, (F16,), (_T, _ACC), Timing.MOVE, "d.f16 = a.f32, to nearest even"
+    ),
+    Instr(
+        "to_int", Category.VECTOR, FLOATS, (_FLAG, _T), Timing.ARITHMETIC, "d.i32 = a towards zero"
+    ),
+    Instr(
+        "from_int", Category.VECTOR, FLOATS, (_T, _FLAG), Timing.ARITHMETIC, "d = a.i32, to nearest"
+    ),
     _bits("bits", (_FLAG, _T), "d.i32 = the 32 bits of a"),
     _bits("from_bits", (_T, _FLAG), "d = the f32 of 32 bits"),
     # The nearest value of a narrower format, halves to even; the result stays f32.
@@ -165,7 +171,7 @@ TABLE: tuple[Instr, ...] = (
     _unary("to_e2m1", (F32,), Timing.ARITHMETIC, "d = a rounded to E2M1, at most 6, NaN to 0"),
     Instr(
         "section",
-        Form.VECTOR,
+        Category.VECTOR,
         (I32,),
         (_T, _T, _T),
         Timing.MOVE,
@@ -185,7 +191,7 @@ TABLE: tuple[Instr, ...] = (
     _binary("pow", FLOATS, Timing.SPECIAL, "d = a to the power b"),
     Instr(
         "fmac",
-        Form.VECTOR,
+        Category.VECTOR,
         FLOATS,
         (_ACC, _T, _T),
         Timing.MULTIPLY_ACCUMULATE,
@@ -217,7 +223,7 @@ TABLE: tuple[Instr, ...] = (
     _compare("lt", "d.i32 = a < b"),
     _compare("le", "d.i32 = a <= b"),
     _compare("eq", "d.i32 = a == b"),
-    Instr("isnan", Form.VECTOR, FLOATS, (_FLAG, _T), Timing.ARITHMETIC, "d.i32 = a is NaN"),
+    Instr("isnan", Category.VECTOR, FLOATS, (_FLAG, _T), Timing.ARITHMETIC, "d.i32 = a is NaN"),
     _binary("and", (I32,), Timing.ARITHMETIC, "d = a & b"),
     _binary("or", (I32,), Timing.ARITHMETIC, "d = a | b"),
     _binary("xor", (I32,), Timing.ARITHMETIC, "d = a ^ b"),
@@ -227,20 +233,20 @@ TABLE: tuple[Instr, ...] = (
     _binary("fit", (I32,), Timing.ARITHMETIC, "d = a where b is not 0, else the run stops"),
     _binary("index", (I32,), Timing.ARITHMETIC, "d = position a of b; negative: from the end"),
     _binary("within", (I32,), Timing.ARITHMETIC, "d = a where 0 <= a < b, else the run stops"),
-    Instr("select", Form.VECTOR, ALL, (_T, _FLAG, _T, _T), Timing.ARITHMETIC, "d = c ? a : b"),
+    Instr("select", Category.VECTOR, ALL, (_T, _FLAG, _T, _T), Timing.ARITHMETIC, "d = c ? a : b"),
     # Networks and synchronisation.
     Instr(
         "send",
-        Form.SEND,
+        Category.SEND,
         ALL,
         (_T, _T),
         Timing.SEND,
         "store [src] at [dst] in tile (x, y); each word arrived adds 1 to its semaphore",
         on_unit=True,
     ),
-    Instr("control", Form.CONTROL, (), (), Timing.MOVE, "send a control wavelet into a color"),
-    Instr("wait", Form.SEMAPHORE, (), (), Timing.SYNCHRONISE, "until s >= n, then s -= n"),
-    Instr("signal", Form.SEMAPHORE, (), (), Timing.SYNCHRONISE, "s += n"),
+    Instr("control", Category.CONTROL, (), (), Timing.MOVE, "send a control wavelet into a color"),
+    Instr("wait", Category.SEMAPHORE, (), (), Timing.SYNCHRONISE, "until s >= n, then s -= n"),
+    Instr("signal", Category.SEMAPHORE, (), (), Timing.SYNCHRONISE, "s += n"),
 )
 
 BY_NAME: dict[str, Instr] = {row.name: row for row in TABLE}

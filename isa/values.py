@@ -10,7 +10,8 @@ the same functions to machine code. They are plain Python over scalars and ``mat
 - class ``INT``: operands are 32-bit integers, the caller wraps the result to 32 bits.
 
 Every function is total, but for the rows of ``PARTIAL``: operands outside their domain stop
-the run. A row of ``wsc.isa.table`` without a function stops the import.
+the run. A row of ``wsc.isa.table`` without a function stops the import, and so does a row whose
+result is a float and of which nobody says whether it has a derivative.
 """
 
 from __future__ import annotations
@@ -23,9 +24,19 @@ from typing import Any
 
 import numpy as np
 
+from wsc.isa.derivatives import (
+    Rule,
+    flat,
+    of_power,
+    remainder,
+    same,
+    to_chosen,
+    to_larger,
+    to_smaller,
+)
 from wsc.isa.limits import CODE_WORD
 from wsc.isa.rounding import FORMATS, rounding
-from wsc.isa.table import BY_NAME, TABLE, Form, Inner, Instr, operand_type
+from wsc.isa.table import BY_NAME, TABLE, Category, Inner, Instr, Operand, operand_type
 from wsc.isa.types import DType
 
 INT32_MAX, INT32_MIN = 2147483647, -2147483648
@@ -51,7 +62,23 @@ MOVES = frozenset(row.name for row in TABLE if row.inner is Inner.MOVE)
 _BOTH = (Class.FLOAT, Class.INT)
 
 
-def _value(name: str, *classes: Class) -> Callable[[Function], Function]:
+# By name: of each row whose result is a float; see ``wsc.isa.derivatives``.
+DERIVATIVES: dict[str, Rule] = {}
+# Rows of floats whose result changes with their operand and has no derivative: they look into the
+# representation of a number, and no slope follows from that.
+WITHOUT: set[str] = set()
+_UNSAID: Any = object()
+
+
+def _value(
+    name: str, *classes: Class, derivative: Rule | None = _UNSAID
+) -> Callable[[Function], Function]:
+    """The value function of a row, for these classes of types. derivative: None for none."""
+    if derivative is None:
+        WITHOUT.add(name)
+    elif derivative is not _UNSAID:
+        DERIVATIVES[name] = derivative
+
     def register(function: Function) -> Function:
         for kind in classes:
             VALUES[name, kind] = function
@@ -60,8 +87,8 @@ def _value(name: str, *classes: Class) -> Callable[[Function], Function]:
     return register
 
 
-def _total(name: str) -> Callable[[Function], Function]:
-    return _value(name, Class.FLOAT)
+def _total(name: str, *, derivative: Rule | None = _UNSAID) -> Callable[[Function], Function]:
+    return _value(name, Class.FLOAT, derivative=derivative)
 
 
 def _whole(*names: str) -> Callable[[Function], Function]:
@@ -125,9 +152,9 @@ _within(_is_code, "the word {a} came where code of section {b} is taken", "secti
 
 
 @_whole("i.set")
-@_value("widen", Class.FLOAT)
-@_value("narrow", Class.FLOAT)
-@_value("mov", *_BOTH)
+@_value("widen", Class.FLOAT, derivative=lambda g, d, a: (g.cast_like(a),))
+@_value("narrow", Class.FLOAT, derivative=lambda g, d, a: (g.cast_like(a),))
+@_value("mov", *_BOTH, derivative=same)
 def _mov(a: Any) -> Any:
     return a
 
@@ -143,7 +170,7 @@ def _to_int(a: Any) -> Any:
     return int(a)
 
 
-@_total("from_int")
+@_total("from_int", derivative=flat)
 def _from_int(a: Any) -> Any:
     return a * 1.0
 
@@ -153,32 +180,32 @@ def _bits(a: Any) -> Any:
     return np.float32(a).view(np.int32)
 
 
-@_total("from_bits")
+@_total("from_bits", derivative=None)
 def _from_bits(a: Any) -> Any:
     return np.int32(a).view(np.float32)
 
 
 for _name, _format in FORMATS.items():
-    VALUES[_name, Class.FLOAT] = rounding(_format)
+    _total(_name, derivative=same)(rounding(_format))
 
 
 # --- arithmetic ---------------------------------------------------------------------
 
 
 @_whole("i.add")
-@_value("add", *_BOTH)
+@_value("add", *_BOTH, derivative=lambda g, d, a, b: (g, g))
 def _add(a: Any, b: Any) -> Any:
     return a + b
 
 
 @_whole("i.sub")
-@_value("sub", *_BOTH)
+@_value("sub", *_BOTH, derivative=lambda g, d, a, b: (g, -g))
 def _sub(a: Any, b: Any) -> Any:
     return a - b
 
 
 @_whole("i.mul")
-@_value("mul", *_BOTH)
+@_value("mul", *_BOTH, derivative=lambda g, d, a, b: (g * b, g * a))
 def _mul(a: Any, b: Any) -> Any:
     return a * b
 
@@ -188,7 +215,7 @@ def _fmac(d: Any, a: Any, b: Any) -> Any:
     return d + a * b
 
 
-@_total("div")
+@_total("div", derivative=lambda g, d, a, b: (g / b, -(g * d / b)))
 def _div(a: Any, b: Any) -> Any:
     if b != 0.0:
         return a / b
@@ -197,7 +224,7 @@ def _div(a: Any, b: Any) -> Any:
     return math.copysign(math.inf, a) * math.copysign(1.0, b)
 
 
-@_total("recip")
+@_total("recip", derivative=lambda g, d, a: (-(g * d * d),))
 def _recip(a: Any) -> Any:
     if a != 0.0:
         return 1.0 / a
@@ -236,14 +263,14 @@ def _unsigned_rem(a: Any, b: Any) -> Any:
     return (a & 0xFFFFFFFF) % (b & 0xFFFFFFFF)
 
 
-@_total("rem")
+@_total("rem", derivative=remainder)
 def _fmod(a: Any, b: Any) -> Any:
     if a != a or b != b or b == 0.0 or abs(a) == math.inf:
         return math.nan
     return math.copysign(abs(a) % abs(b), a)
 
 
-@_total("mod")
+@_total("mod", derivative=remainder)
 def _modulo(a: Any, b: Any) -> Any:
     if a != a or b != b or b == 0.0 or abs(a) == math.inf:
         return math.nan
@@ -254,7 +281,7 @@ def _modulo(a: Any, b: Any) -> Any:
 
 
 @_whole("i.min")
-@_value("min", *_BOTH)
+@_value("min", *_BOTH, derivative=to_smaller)
 def _min(a: Any, b: Any) -> Any:
     if a != a:
         return a
@@ -262,24 +289,24 @@ def _min(a: Any, b: Any) -> Any:
 
 
 @_whole("i.max")
-@_value("max", *_BOTH)
+@_value("max", *_BOTH, derivative=to_larger)
 def _max(a: Any, b: Any) -> Any:
     if a != a:
         return a
     return b if b > a or b != b else a
 
 
-@_value("neg", *_BOTH)
+@_value("neg", *_BOTH, derivative=lambda g, d, a: (-g,))
 def _neg(a: Any) -> Any:
     return -a
 
 
-@_value("abs", *_BOTH)
+@_value("abs", *_BOTH, derivative=lambda g, d, a: (g * a.op("sign"),))
 def _abs(a: Any) -> Any:
     return abs(a)
 
 
-@_value("sign", *_BOTH)
+@_value("sign", *_BOTH, derivative=flat)
 def _sign(a: Any) -> Any:
     if a > 0:
         return 1
@@ -289,21 +316,21 @@ def _sign(a: Any) -> Any:
 # --- rounding -----------------------------------------------------------------------
 
 
-@_total("floor")
+@_total("floor", derivative=flat)
 def _floor(a: Any) -> Any:
     if a != a or abs(a) >= 8388608.0:
         return a * 1.0
     return math.copysign(math.floor(a) * 1.0, a)
 
 
-@_total("ceil")
+@_total("ceil", derivative=flat)
 def _ceil(a: Any) -> Any:
     if a != a or abs(a) >= 8388608.0:
         return a * 1.0
     return math.copysign(math.ceil(a) * 1.0, a)
 
 
-@_total("round")
+@_total("round", derivative=flat)
 def _round(a: Any) -> Any:
     if a != a or abs(a) >= 8388608.0:
         return a * 1.0
@@ -316,46 +343,46 @@ def _round(a: Any) -> Any:
 # --- special functions --------------------------------------------------------------
 
 
-@_total("sqrt")
+@_total("sqrt", derivative=lambda g, d, a: (g * 0.5 / d,))
 def _sqrt(a: Any) -> Any:
     return math.sqrt(a * 1.0) if a >= 0.0 else math.nan
 
 
-@_total("exp")
+@_total("exp", derivative=lambda g, d, a: (g * d,))
 def _exp(a: Any) -> Any:
     return math.inf if a > 128.0 else math.exp(a * 1.0)
 
 
-@_total("expm1")
+@_total("expm1", derivative=lambda g, d, a: (g * (d + 1.0),))
 def _expm1(a: Any) -> Any:
     return math.inf if a > 128.0 else math.expm1(a * 1.0)
 
 
-@_total("log")
+@_total("log", derivative=lambda g, d, a: (g / a,))
 def _log(a: Any) -> Any:
     if a > 0.0:
         return math.log(a * 1.0)
     return -math.inf if a == 0.0 else math.nan
 
 
-@_total("log1p")
+@_total("log1p", derivative=lambda g, d, a: (g / (a + 1.0),))
 def _log1p(a: Any) -> Any:
     if a > -1.0:
         return math.log1p(a * 1.0)
     return -math.inf if a == -1.0 else math.nan
 
 
-@_total("sinh")
+@_total("sinh", derivative=lambda g, d, a: (g * (d * d + 1.0).op("sqrt"),))
 def _sinh(a: Any) -> Any:
     return math.copysign(math.inf, a) if abs(a) > 128.0 else math.sinh(a * 1.0)
 
 
-@_total("asinh")
+@_total("asinh", derivative=lambda g, d, a: (g / (a * a + 1.0).op("sqrt"),))
 def _asinh(a: Any) -> Any:
     return math.asinh(a * 1.0)
 
 
-@_total("pow")
+@_total("pow", derivative=of_power)
 def _pow(a: Any, b: Any) -> Any:
     if b == 0.0 or a == 1.0:
         return 1.0
@@ -377,27 +404,27 @@ def _pow(a: Any, b: Any) -> Any:
     return math.copysign(value, a) if odd else value
 
 
-@_total("tanh")
+@_total("tanh", derivative=lambda g, d, a: (g * (1.0 - d * d),))
 def _tanh(a: Any) -> Any:
     return math.tanh(a * 1.0)
 
 
-@_total("erf")
+@_total("erf", derivative=lambda g, d, a: (g * ((-(a * a)).op("exp") * 2.0 / math.sqrt(math.pi)),))
 def _erf(a: Any) -> Any:
     return math.erf(a * 1.0)
 
 
-@_total("sin")
+@_total("sin", derivative=lambda g, d, a: (g * a.op("cos"),))
 def _sin(a: Any) -> Any:
     return math.sin(a * 1.0) if abs(a) < math.inf else math.nan
 
 
-@_total("cos")
+@_total("cos", derivative=lambda g, d, a: (-(g * a.op("sin")),))
 def _cos(a: Any) -> Any:
     return math.cos(a * 1.0) if abs(a) < math.inf else math.nan
 
 
-@_total("atan")
+@_total("atan", derivative=lambda g, d, a: (g / (a * a + 1.0),))
 def _atan(a: Any) -> Any:
     return math.atan(a * 1.0)
 
@@ -465,7 +492,7 @@ def _fit(a: Any, b: Any) -> Any:
     return a
 
 
-@_value("select", *_BOTH)
+@_value("select", *_BOTH, derivative=to_chosen)
 def _select(c: Any, a: Any, b: Any) -> Any:
     return a if c != 0 else b
 
@@ -475,7 +502,7 @@ def _select(c: Any, a: Any, b: Any) -> Any:
 
 def classes(row: Instr) -> tuple[Class, ...]:
     """Type classes that a row needs value functions for; none if it computes nothing."""
-    if row.form not in (Form.SCALAR, Form.VECTOR):
+    if row.category not in (Category.SCALAR, Category.VECTOR):
         return ()
     return tuple(dict.fromkeys(class_of(dtype) for dtype in row.types))
 
@@ -485,8 +512,21 @@ def _missing() -> list[str]:
     return [f"{name} ({kind.value})" for name, kind in wanted if (name, kind) not in VALUES]
 
 
+def _undecided() -> list[str]:
+    """Rows whose result is a float, of which nobody says whether it has a derivative."""
+    wanted = [
+        row.name
+        for row in TABLE
+        if row.category is Category.VECTOR and Class.FLOAT in classes(row) and not row.accumulates
+        if row.operands[0] is not Operand.FLAG
+    ]
+    return [name for name in wanted if name not in DERIVATIVES and name not in WITHOUT]
+
+
 if _missing():
     raise ImportError(f"wsc.isa.values: no value function for {', '.join(_missing())}")
+if _undecided():
+    raise ImportError(f"wsc.isa.values: no derivative of {', '.join(_undecided())}")
 
 
 def wrap(value: int) -> int:

@@ -8,8 +8,8 @@ from wsc.isa.names import check_names
 from wsc.isa.program import Program
 from wsc.isa.verify import (
     coverage,
+    declared,
     elements,
-    layout,
     queues,
     routes,
     sections,
@@ -25,13 +25,13 @@ from wsc.isa.verify.context import Context
 
 # First what stands in the text alone: later checks rely on it.
 DECLARED = (
-    layout.rectangle,  # the tiles exist
-    layout.cells,  # and their routes are few enough to look at
-    layout.regions,  # each tile has one program
-    layout.colors,  # each stream has a channel
-    layout.files,  # what holds weights is known by its contents
-    layout.tensors,  # data has a place
-    layout.overlaps,  # of its own, or shared on purpose
+    declared.rectangle,  # the tiles exist
+    declared.cells,  # and their routes are few enough to look at
+    declared.regions,  # each tile has one program
+    declared.colors,  # each stream has a channel
+    declared.files,  # what holds weights is known by its contents
+    declared.tensors,  # data has a place
+    declared.overlaps,  # of its own, or shared on purpose
     transfers.cuts,  # each output has a size
     transfers.high_words,  # and each integer of two words both
     updates.updates,  # what training changes is in the store, and its gradient comes
@@ -40,7 +40,7 @@ DECLARED = (
     windows.loops,  # hardware loops nest as deep as the hardware
     windows.call_tree,  # calls end, and their windows fit
     sections.sections,  # code that comes has room, and is known to the edge
-    layout.memory,  # data and code fit into SRAM together
+    declared.memory,  # data and code fit into SRAM together
 )
 
 
@@ -70,7 +70,7 @@ def verify(program: Program, fabric: Fabric, text: str | None = None) -> None:
     routes.circles(context, network)  # no stream bites its own tail
     waits.through_cores(context, network, code)  # nor do streams that cores pass on
     _stop(context.found)
-    layout.mains(context)  # cores that are waited for have code
+    declared.mains(context)  # cores that are waited for have code
     coverage.outputs(context)  # each element of an output is drained once
     coverage.order(context)  # and what is kept before it is fed
     _stop(context.found)

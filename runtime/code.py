@@ -32,11 +32,11 @@ from wsc.isa.program import (
     Statement,
 )
 from wsc.isa.statements import assigned
-from wsc.isa.table import BY_NAME, CONTROL_TIMING, OPCODE, TABLE, Form, operand_type
+from wsc.isa.table import BY_NAME, CONTROL_TIMING, OPCODE, TABLE, Category, operand_type
 from wsc.isa.types import DType
 from wsc.runtime.errors import LoadError, place
-from wsc.runtime.passes import passes_of
 from wsc.runtime.static import Pool, static_environment, static_value
+from wsc.runtime.stays import stays_of
 from wsc.runtime.tables import (
     CLASS_INDEX,
     CONTROL_INDEX,
@@ -72,8 +72,8 @@ class Code:
     entries: dict[str, int]
     procedures: tuple[list[int], list[str]]  # first rows in order, and names; mains have none
     statements: tuple[MainStatement, ...]
-    passes: np.ndarray  # the statement of each pass through one, region by region
-    first_passes: dict[str, int]  # region -> its first one; -1 where ``passes_of`` knows none
+    stays: np.ndarray  # the statement of each stay at one, region by region
+    first_stays: dict[str, int]  # region -> its first one; -1 where ``stays_of`` knows none
     where: list[Location]
     units: int
     sends: bool
@@ -313,11 +313,11 @@ class Coder:
             "TIMING": CLASS_INDEX[instr.timing],
             "STATEMENT": scope.statement,
         }
-        if instr.form is Form.VECTOR:
+        if instr.category is Category.VECTOR:
             self._vector(op, scope, common)
-        elif instr.form is Form.SEND:
+        elif instr.category is Category.SEND:
             self._send(op, scope, common)
-        elif instr.form is Form.CONTROL:
+        elif instr.category is Category.CONTROL:
             assert op.color is not None
             self._row(
                 Kind.CONTROL,
@@ -327,7 +327,7 @@ class Coder:
                 CONTROL=CONTROL_INDEX[op.control],
                 **common,
             )
-        elif instr.form is Form.SEMAPHORE:
+        elif instr.category is Category.SEMAPHORE:
             kind = Kind.WAIT if op.name == "wait" else Kind.SIGNAL
             semaphore = self._semaphore(op.semaphore, op.where)
             count = self._integer(op, 0, scope)
@@ -336,8 +336,10 @@ class Coder:
             self._scalar(op, scope, common)
 
     def _scalar(self, op: Op, scope: _Scope, common: dict[str, int]) -> None:
-        form = BY_NAME[op.name].form
-        kind = {Form.SCALAR: Kind.SCALAR, Form.LOAD: Kind.LOAD, Form.STORE: Kind.STORE}[form]
+        category = BY_NAME[op.name].category
+        kind = {Category.SCALAR: Kind.SCALAR, Category.LOAD: Kind.LOAD, Category.STORE: Kind.STORE}[
+            category
+        ]
         target = -1 if op.register is None else scope.registers[op.register]
         left = self._integer(op, 0, scope)
         right = self._integer(op, 1, scope) if len(op.operands) > 1 else left
@@ -512,12 +514,12 @@ def flatten(program: Program, machine: Machine) -> Code:
     tables, pool = _Tables(), Pool()
     entries: dict[str, int] = {}
     starts: dict[int, str] = {0: ""}
-    passes: list[int] = []
-    first_passes: dict[str, int] = {}
+    stays: list[int] = []
+    first_stays: dict[str, int] = {}
     for region in program.regions:
-        own = passes_of(program, region, len(tables.statements))
-        first_passes[region.name] = -1 if own is None else len(passes)
-        passes += own or ()
+        own = stays_of(program, region, len(tables.statements))
+        first_stays[region.name] = -1 if own is None else len(stays)
+        stays += own or ()
         coder = Coder(program, machine, region, tables, pool)
         entries[region.name] = coder.region_code()
         starts[entries[region.name]] = ""
@@ -539,8 +541,8 @@ def flatten(program: Program, machine: Machine) -> Code:
         entries=entries,
         procedures=(sorted(starts), [starts[row] for row in sorted(starts)]),
         statements=tuple(tables.statements),
-        passes=np.array(passes, dtype=np.int64),
-        first_passes=first_passes,
+        stays=np.array(stays, dtype=np.int64),
+        first_stays=first_stays,
         where=tables.where,
         units=int(rows[:, Col.UNIT].max(initial=0)),
         sends=bool((rows[:, Col.KIND] == Kind.SEND).any()),

@@ -18,13 +18,13 @@ Progress = Callable[[int, float], None]
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """A range of SRAM of every tile, as it is when the tile leaves a pass through main.
+    """A range of SRAM of every tile, as it is when the tile ends a stay at a statement of main.
 
-    passing: number of the pass (``wsc.runtime.code.Code.passes``). address, bytes: in words of four
+    stay: number of the stay (``wsc.runtime.code.Code.stays``). address, bytes: in words of four
     bytes.
     """
 
-    passing: int
+    stay: int
     address: int
     bytes: int
 

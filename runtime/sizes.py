@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Program
 from wsc.isa.statements import instructions
-from wsc.isa.table import BY_NAME, Form
+from wsc.isa.table import BY_NAME, Category
 from wsc.isa.turns import plain_transfers
 from wsc.isa.types import Side
 from wsc.runtime.clocked.records import (
@@ -115,7 +115,7 @@ def expected_sizes(program: Program, fabric: Fabric, data_bytes: int) -> Sizes:
         pool=0,
         records=records,
         lookups=lookups,
-        sends=any(BY_NAME[op.name].form is Form.SEND for op in operations),
+        sends=any(BY_NAME[op.name].category is Category.SEND for op in operations),
         data_bytes=data_bytes,
     )
 

@@ -105,6 +105,17 @@ def decoder(
     return stack.model(x)
 
 
+def residual(layers: int, hidden: int = 8, tokens: int = 5) -> onnx.ModelProto:
+    """Layers that are a norm and a product each, added to what they are handed."""
+    stack = Stack(hidden, 2, tokens)
+    x = "x"
+    for number in range(layers):
+        name = f"h.{number}"
+        inner = stack.dense(f"{name}.up", stack.norm(f"{name}.ln", x), hidden, hidden)
+        x = stack.node("Add", f"{name}.out", x, stack.node("Tanh", f"{name}.tanh", inner))
+    return stack.model(x)
+
+
 def patchwork(layers: int = 3) -> onnx.ModelProto:
     """Layers between others: a plain product, a stack, a norm, a second stack of wider names."""
     stack = Stack(16, 2, 6)

@@ -7,6 +7,7 @@ import io
 import pydoc
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast, get_overloads
@@ -369,3 +370,8 @@ def test_the_options_of_runs_are_those_that_the_engines_take() -> None:
     values, clock = (set(inspect.signature(item).parameters) for item in get_overloads(api.run))
     assert values - own == ValuesOptions.__optional_keys__
     assert clock - own == RunOptions.__optional_keys__
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert wsc.__version__ == version("wsc")
+    assert "__version__" in dir(wsc)

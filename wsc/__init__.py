@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from wsc.steps.trainer import Trainer, train
     from wsc.sweeps import Sweep, sweep
 
+    __version__: str
+
 __all__ = [
     "Checkpoint",
     "Deadlock",
@@ -65,10 +67,14 @@ _HOMES = {
 def __getattr__(name: str) -> object:
     from importlib import import_module
 
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("wsc")
     if name in __all__:
         return getattr(import_module(_HOMES.get(name, "wsc.api")), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__all__", "__doc__", "__file__", "__name__", "__path__"]
+    return [*__all__, "__all__", "__doc__", "__file__", "__name__", "__path__", "__version__"]

@@ -594,11 +594,13 @@ def compile_step(
     resume: str | PathLike[str] | None = None,
     forms: Mapping[str, str] | None = None,
     code: str = "auto",
+    whole: bool = False,
 ) -> Program:
     """Compile one training step of a model: its loss and gradients, and what the store does.
 
-    fabric, dims, precision, observe, settings, weights, resume, forms, code: as for ``compile``;
-    the others as for ``wsc.train``. shapes: of inputs, where they are known from a batch.
+    fabric, dims, precision, observe, settings, weights, resume, forms, code, whole: as for
+    ``compile``; the others as for ``wsc.train``. shapes: of inputs, where they are known from a
+    batch.
 
     Raises:
         CompileError: the model cannot be read, lowered or trained, or does not fit.
@@ -632,9 +634,9 @@ def compile_step(
     dump = None if resume is None else _dump(resume)
 
     def lowered(step: Step) -> Compiled:
-        return _lowered(
-            step.graph, chosen, kind, name, observe, False, changes, dump, wishes, code=code
-        )
+        asked = whole or wishes or dump is not None
+        graph = step.graph if asked else step.network
+        return _lowered(graph, chosen, kind, name, observe, False, changes, dump, wishes, code=code)
 
     compiled, kept = lowered_step(step, recompute, lowered, chosen)
     program = _program(step.finish(compiled))
@@ -797,9 +799,10 @@ def _smallest(
     """
     from wsc.cost import multiply_accumulates
     from wsc.ir.forms import AUTO, RESIDENT
+    from wsc.passes.depth import Deep
     from wsc.pipeline import run_passes
 
-    work = multiply_accumulates(graph)
+    work = graph.work if isinstance(graph, Deep) else multiply_accumulates(graph)
     failure: CompileError | None = None
     ways = (RESIDENT, AUTO) if code == AUTO else (code,)
     for way, (width, height) in product(ways, SIZES):

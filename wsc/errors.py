@@ -32,7 +32,12 @@ class OtherMachine(UserWarning):
 
 
 class DoesNotFit(CompileError):
-    """A program that needs more SRAM in a tile than the fabric has; more tiles may help."""
+    """A program that needs more SRAM in a tile than the fabric has; more tiles may help.
+
+    surely: it is known that no other way to lay it out on these tiles takes less.
+    """
+
+    surely: bool = False
 
 
 @dataclass(frozen=True, slots=True)

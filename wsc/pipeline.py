@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
+from operator import mul
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,16 @@ from wsc.ir.cut import Cut, NotAlike
 from wsc.ir.forms import AUTO, RESIDENT, SECTIONS, Noted, Wish
 from wsc.ir.graph import Constant, Contract, Graph, Move
 from wsc.ir.tasks import Placed
-from wsc.isa.code_size import code_bytes
+from wsc.isa.code_size import block_bytes, code_bytes
+from wsc.isa.expr import Int
 from wsc.isa.fabric import Fabric
 from wsc.isa.machine import strange
-from wsc.isa.program import Program
+from wsc.isa.program import Loop, Program
 from wsc.isa.types import DType
 from wsc.kernels.library import long_lines
 from wsc.passes.between import Between
 from wsc.passes.blocks import Blocks
-from wsc.passes.depth import shorten
+from wsc.passes.depth import Deep, shorten
 from wsc.passes.dump import IMPORT, Dump
 from wsc.passes.emit import Emit
 from wsc.passes.fit import code_too_long
@@ -32,6 +34,7 @@ from wsc.passes.heads import Heads
 from wsc.passes.layers import find_layers
 from wsc.passes.memory import Allocate, check_room_for_code
 from wsc.passes.place import Place
+from wsc.passes.roll import LAYER
 from wsc.passes.route import AssignColors
 from wsc.passes.sections import Sections
 from wsc.passes.simplify import Simplify
@@ -105,7 +108,7 @@ def passes(
 
 
 def run_passes(
-    graph: Graph,
+    graph: Graph | Deep,
     fabric: Fabric,
     precision: DType,
     model: str,
@@ -119,6 +122,7 @@ def run_passes(
 ) -> Compiled:
     """Lower a graph to a verified program.
 
+    graph: of all layers, or what stands for a deep network.
     same_order, residence: see ``wsc.compile``. dump: what a pass gave for this graph, where to go
     on from; the passes up to that one are left out. wishes: what is asked of the forms of nodes,
     the last one first. whole: all layers of a deep network go through every pass, as they do where
@@ -131,9 +135,10 @@ def run_passes(
         CompileError: something does not fit or cannot be lowered.
         AssemblyError: the verifier refuses the result, which is a defect of the compiler.
     """
+    deep = graph if isinstance(graph, Deep) else None
+    make = graph.whole if isinstance(graph, Deep) else lambda: graph
     lowered = partial(
         _run,
-        graph,
         fabric,
         precision,
         model,
@@ -144,16 +149,20 @@ def run_passes(
         wishes=wishes,
         code=code,
     )
-    simplified = cache(lambda: Simplify().apply(graph))
+    all_layers = cache(make)
+    simplified = cache(lambda: Simplify().apply(all_layers()))
     if not (whole or wishes or dump is not None or residence is not None):
-        short = shorten(simplified())
+        deep = deep or _deep(all_layers(), simplified())
         try:
-            if short is not None:
-                return lowered(alike=True, short=short)
-        except (NotAlike, DoesNotFit):
+            if deep is not None:
+                return lowered(deep, alike=True)
+        except NotAlike:
             pass  # all layers tell more
+        except DoesNotFit as error:
+            if isinstance(graph, Deep) and (error.surely or _too_few(lowered, graph)):
+                raise
     try:
-        return lowered(alike=True)
+        return lowered(all_layers(), alike=True)
     except DoesNotFit as error:
         simple = simplified()
         # What sends a product out while it is made is code that its store does not need, and
@@ -162,10 +171,33 @@ def run_passes(
         ways += [(False, bool(ways))] if find_layers(simple) else []
         for alike, together in ways:
             try:
-                return lowered(alike=alike, together=together)
+                return lowered(all_layers(), alike=alike, together=together)
             except DoesNotFit:
                 continue
         raise error from None
+
+
+def _too_few(lowered: Callable[..., Compiled], deep: Deep) -> bool:
+    """Whether not even the few layers of a deep network fit if each is laid out in its own way."""
+    try:
+        lowered(deep, alike=False)
+    except DoesNotFit:
+        return True
+    except NotAlike:
+        return False
+    raise AssertionError("layers that are no loop stand for no others")
+
+
+def _deep(graph: Graph, simplified: Graph) -> Deep | None:
+    """A deep network as a few of its layers; None if it is to be looked at as a whole.
+
+    simplified: the graph, which may have fewer constants then.
+    """
+    short = shorten(simplified)
+    if short is None:
+        return None
+    few, cut = short
+    return Deep(few, cut, multiply_accumulates(graph), lambda: graph)
 
 
 def _gives_a_product(graph: Graph) -> bool:
@@ -178,11 +210,11 @@ def _gives_a_product(graph: Graph) -> bool:
 
 
 def _run(
-    graph: Graph,
     fabric: Fabric,
     precision: DType,
     model: str,
     observe: Observer | None,
+    graph: Graph | Deep,
     *,
     same_order: bool,
     residence: Residence | None,
@@ -191,22 +223,24 @@ def _run(
     code: str,
     alike: bool,
     together: bool = False,
-    short: tuple[Graph, Cut] | None = None,
 ) -> Compiled:
     from wsc.isa.verifier import verify
 
-    stage: Any = graph  # a pass says itself what it takes
+    stage: Any  # a pass says itself what it takes
+    if isinstance(graph, Deep):
+        stage, cut, work = graph.few, graph.cut, graph.work
+        constants = cut.with_constants(stage).constants
+    else:
+        stage, cut, work = graph, None, multiply_accumulates(graph)
+        constants = graph.constants
+    files = stage.files
     if observe is not None:
         observe(IMPORT, stage)
-    work = multiply_accumulates(graph)
-    cut = None
-    if short is not None:
-        stage, cut = short
     steps = passes(
         fabric, precision, model, same_order, alike, work, residence, wishes, cut, together, code
     )
     if dump is not None:
-        stage, steps = _resumed(dump, graph, fabric, steps)
+        stage, steps = _resumed(dump, stage, fabric, steps)
         if wishes and not any(isinstance(step, Place) for step in steps):
             raise CompileError(
                 f"{dump.file}: has the forms of nodes in it, so that no other can be asked for"
@@ -219,15 +253,20 @@ def _run(
             if not isinstance(stage, Placed):
                 raise
             emit = Emit(fabric, precision, model)
-            raise _code_too_long(stage, fabric, emit, code) or error from None
+            free = emit.apply(Allocate(fabric, limited=False).apply(stage))
+            said = _code_too_long(free, fabric, code) or error
+            raise _surely(said, free, fabric) from None
         if isinstance(stage, Placed):
             noted = stage.noted or noted
         if observe is not None:
             observe(step.name, stage)
     assert isinstance(stage, Program)
-    check_room_for_code(stage, fabric)
+    try:
+        check_room_for_code(stage, fabric)
+    except DoesNotFit as error:
+        raise _surely(error, stage, fabric) from None
     verify(stage, fabric)
-    return Compiled(stage, graph.constants, fabric, graph.files, noted)
+    return Compiled(stage, constants, fabric, files, noted)
 
 
 def _resumed(
@@ -270,12 +309,28 @@ def _resumed(
     return stage, steps[place:]
 
 
-def _code_too_long(placed: Placed, fabric: Fabric, emit: Emit, held: str) -> DoesNotFit | None:
+def _surely(error: DoesNotFit, program: Program, fabric: Fabric) -> DoesNotFit:
+    """A refusal that says whether layers each in its own way would not fit either.
+
+    program: with layers that are alike. Their turns one behind the other are code of main then.
+    """
+    loops = [
+        statement
+        for region in program.regions
+        for statement in region.main
+        if isinstance(statement, Loop) and statement.register == LAYER
+    ]
+    turns = [loop.count.value if isinstance(loop.count, Int) else 1 for loop in loops]
+    each = [block_bytes(loop.body, fabric) for loop in loops]
+    error.surely = sum(map(mul, turns, each)) > fabric.sram_bytes
+    return error
+
+
+def _code_too_long(program: Program, fabric: Fabric, held: str) -> DoesNotFit | None:
     """What to say of values that do not fit if the code alone does not: no more tiles help then.
 
-    held: whether it may come in sections.
+    program: as if a tile had as much SRAM as it takes. held: whether code may come in sections.
     """
-    program = emit.apply(Allocate(fabric, limited=False).apply(placed))
     if held != RESIDENT:
         program = Sections(fabric, SECTIONS).apply(program)
     code = max(code_bytes(program, fabric).values(), default=0)

@@ -7,7 +7,8 @@ is drained as an output is, before the edge feeds it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -34,9 +35,10 @@ def inputs(context: Context) -> None:
     for transfer in plain_transfers(context.program):
         if transfer.direction is Direction.FEED:
             feeds.setdefault(transfer.tensor, []).append(transfer)
+    right: set[Hashable] = set()
     for tensor in context.program.edge_tensors:
         if tensor.kind is not Kind.OUTPUT:
-            _input(context, tensor, feeds.get(tensor.name, []))
+            _once(right, context, tensor, feeds.get(tensor.name, []), _input)
 
 
 def _input(context: Context, tensor: EdgeTensor, feeds: list[Transfer]) -> None:
@@ -71,9 +73,32 @@ def outputs(context: Context) -> None:
     for transfer in plain_transfers(context.program):
         if transfer.direction is Direction.DRAIN:
             drains.setdefault(transfer.tensor, []).append(transfer)
+    right: set[Hashable] = set()
     for tensor in context.program.edge_tensors:
         if tensor.kind in (Kind.OUTPUT, Kind.KEPT):
-            _output(context, tensor, drains.get(tensor.name, []))
+            _once(right, context, tensor, drains.get(tensor.name, []), _output)
+
+
+def _once(
+    right: set[Hashable],
+    context: Context,
+    tensor: EdgeTensor,
+    transfers: list[Transfer],
+    look: Callable[[Context, EdgeTensor, list[Transfer]], None],
+) -> None:
+    """Look at a tensor, if none was right whose transfers differ from its own in names alone.
+
+    So the weights of many layers, and their gradients, are looked at in one of them. right: what
+    was found to be so.
+    """
+    same = tuple(replace(item, tensor="", nodes=(), call="") for item in transfers)
+    key = (tensor.kind, tensor.shape, same)
+    if key in right:
+        return
+    before = len(context.found)
+    look(context, tensor, transfers)
+    if len(context.found) == before:
+        right.add(key)
 
 
 def order(context: Context) -> None:

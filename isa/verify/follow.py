@@ -31,7 +31,7 @@ from wsc.isa.program import (
     Tensor,
 )
 from wsc.isa.spans import spanned
-from wsc.isa.table import BY_NAME, Form
+from wsc.isa.table import BY_NAME, Category
 from wsc.isa.types import Control, DType
 from wsc.isa.values import VALUES, Class, wrap
 from wsc.isa.verify.context import Context, Mask
@@ -379,7 +379,7 @@ class _Follower:
 
     def _scalar(self, op: Op, scope: Scope, window: Window) -> Value:
         """What an instruction leaves in its register."""
-        if BY_NAME[op.name].form is not Form.SCALAR:
+        if BY_NAME[op.name].category is not Category.SCALAR:
             return NOBODY_KNOWS
         values = [
             self._value(self._operand(operand.value, scope), window)

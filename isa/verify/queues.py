@@ -25,7 +25,7 @@ from wsc.isa.statements import (
     reachable,
     statements,
 )
-from wsc.isa.table import BY_NAME, Form
+from wsc.isa.table import BY_NAME, Category
 from wsc.isa.types import Side
 from wsc.isa.values import VALUES, Class, wrap
 from wsc.isa.verify.context import Context
@@ -111,7 +111,7 @@ class _Signals:
         bodies = [*(r.main for r in program.regions), *context.bodies.values()]
         ops = [op for body in bodies for op in instructions(body)]
         # A remote store, or a unit that has taken such a wavelet, may know more than its own end.
-        self.general = {op.semaphore for op in ops if BY_NAME[op.name].form is Form.SEND}
+        self.general = {op.semaphore for op in ops if BY_NAME[op.name].category is Category.SEND}
         for op in ops:
             if op.asynchronous is not None and self.takes(op):
                 self.general.add(op.asynchronous.semaphore)
@@ -221,8 +221,8 @@ class _Walk:
         return self.issuing[name]
 
     def _op(self, op: Op, registers: Values) -> None:
-        form = BY_NAME[op.name].form
-        if form is Form.SEMAPHORE:
+        category = BY_NAME[op.name].category
+        if category is Category.SEMAPHORE:
             if op.name == "wait":
                 self._wait(op)
         elif op.register is not None:
@@ -232,7 +232,7 @@ class _Walk:
 
     def _scalar(self, op: Op, registers: Values) -> int | None:
         """What a scalar instruction leaves in its register; None if memory decides."""
-        if BY_NAME[op.name].form is not Form.SCALAR:
+        if BY_NAME[op.name].category is not Category.SCALAR:
             return None
         values = [self._value(o.value, registers) for o in op.operands if isinstance(o, Scalar)]
         if None in values:

@@ -17,17 +17,17 @@ from wsc.isa.program import (
     Statement,
 )
 from wsc.isa.statements import assigned, expressions, statements
-from wsc.isa.table import BY_NAME, Form, Instr, operand_type
+from wsc.isa.table import BY_NAME, Category, Instr, operand_type
 from wsc.isa.types import Control
 from wsc.isa.verify.context import Context, Item
 
-# form -> kinds of its operands, where the table's roles do not say it already
-_KINDS: dict[Form, tuple[type[Operand], ...]] = {
-    Form.LOAD: (Mem,),
-    Form.STORE: (Mem, Scalar),
-    Form.SEND: (Mem, Mem),
-    Form.CONTROL: (),
-    Form.SEMAPHORE: (Scalar,),
+# Category -> kinds of its operands, where the table's roles do not say it already
+_KINDS: dict[Category, tuple[type[Operand], ...]] = {
+    Category.LOAD: (Mem,),
+    Category.STORE: (Mem, Scalar),
+    Category.SEND: (Mem, Mem),
+    Category.CONTROL: (),
+    Category.SEMAPHORE: (Scalar,),
 }
 _WORDS = {Mem: "[address]", Queue: "<color>", Scalar: "an integer", Real: "a number"}
 
@@ -70,16 +70,18 @@ def _plain(context: Context, node: ex.Expr, registers: frozenset[str], item: Ite
 
 def _op(context: Context, op: Op, registers: frozenset[str]) -> None:
     row = BY_NAME[op.name]
-    typed = row.form in (Form.VECTOR, Form.SEND)
+    typed = row.category in (Category.VECTOR, Category.SEND)
     if (op.dtype not in row.types) if typed else (op.dtype is not None):
         has = ", ".join(dtype.value for dtype in row.types) if typed else "no types"
         context.say(f"'{row.name}' exists for {has}", op)
         return
-    if (row.form in (Form.SCALAR, Form.LOAD)) != (op.register is not None):
+    if (row.category in (Category.SCALAR, Category.LOAD)) != (op.register is not None):
         context.say(f"'{row.name}' needs a destination register", op)
     if op.dims and not typed:
         context.say(f"'{row.name}' has no iteration space", op)
-    good = _vector(context, op, row) if row.form is Form.VECTOR else _fixed(context, op, row)
+    good = (
+        _vector(context, op, row) if row.category is Category.VECTOR else _fixed(context, op, row)
+    )
     if good:
         _network(context, op, row)
         _asynchronous(context, op, row)
@@ -113,7 +115,7 @@ def _vector(context: Context, op: Op, row: Instr) -> bool:
 
 
 def _fixed(context: Context, op: Op, row: Instr) -> bool:
-    kinds = _KINDS.get(row.form, (Scalar,) * (len(row.operands) - 1))
+    kinds = _KINDS.get(row.category, (Scalar,) * (len(row.operands) - 1))
     if tuple(map(type, op.operands)) != kinds:
         wanted = ", ".join(_WORDS[kind] for kind in kinds) or "no operands"
         context.say(f"'{row.name}' takes {wanted} behind its destination", op)
@@ -122,17 +124,17 @@ def _fixed(context: Context, op: Op, row: Instr) -> bool:
 
 
 def _network(context: Context, op: Op, row: Instr) -> None:
-    """Colors, controls, target tiles and semaphores stand where the form has them."""
+    """Colors, controls, target tiles and semaphores stand where the category has them."""
     limit = context.fabric.semaphores
-    if row.form is Form.SEND and not context.fabric.dynamic:
+    if row.category is Category.SEND and not context.fabric.dynamic:
         name = context.fabric.name
         context.say(f"fabric '{name}' has no dynamic network to send through", op)
-    if (row.form is Form.SEND) != (op.target is not None):
+    if (row.category is Category.SEND) != (op.target is not None):
         context.say(f"'{row.name}' and a target tile do not belong together", op)
-    control = row.form is Form.CONTROL
+    control = row.category is Category.CONTROL
     if control != (op.color is not None) or control != (op.control is not Control.NONE):
         context.say("a color and 'advance' or 'reset' belong to 'control', and to it alone", op)
-    if (row.form in (Form.SEND, Form.SEMAPHORE)) != (op.semaphore is not None):
+    if (row.category in (Category.SEND, Category.SEMAPHORE)) != (op.semaphore is not None):
         context.say(f"'{row.name}' and a semaphore do not belong together", op)
     signals = [op.semaphore, op.asynchronous.semaphore if op.asynchronous else None]
     for index in signals:

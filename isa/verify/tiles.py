@@ -25,7 +25,7 @@ from wsc.isa.program import (
 )
 from wsc.isa.spans import Span, show_address, spanned
 from wsc.isa.statements import assigned, calls, expressions, reachable
-from wsc.isa.table import BY_NAME, Form, operand_type
+from wsc.isa.table import BY_NAME, Category, operand_type
 from wsc.isa.types import DType, Side
 from wsc.isa.verify.context import Context, Mask, first
 from wsc.isa.verify.routes import Network
@@ -188,7 +188,7 @@ def code(context: Context, network: Network, found: list[Site]) -> None:
 def element_type(op: Op, index: int) -> DType:
     """The type of the elements of an instruction's memory operand."""
     row = BY_NAME[op.name]
-    if row.form is Form.SEND and op.dtype is not None:
+    if row.category is Category.SEND and op.dtype is not None:
         return op.dtype
     return DType.I32 if op.dtype is None else operand_type(row.operands[index], op.dtype)
 

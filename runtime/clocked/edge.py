@@ -141,7 +141,7 @@ def size_of(s: Machine, queue: int) -> int:
 
 @kernel
 def feed(s: Machine, port: int, queue: int, t: int) -> None:
-    """One wavelet enters the fabric: it is in the router's input buffer in this very cycle."""
+    """One wavelet enters the fabric: its cell in the router's buffer is seen in the next cycle."""
     cursor = s.queues[queue]
     slot, control = cursor.slot, 0
     if cursor.state == ELEMENT:

@@ -28,7 +28,7 @@ def resume(s: Machine, tile: int, unit: int, thread: int, t: int) -> None:
 
 @kernel
 def spend(s: Machine, tile: int, unit: int, thread: int, cycles: int, t: int) -> None:
-    """Be busy for some cycles."""
+    """Be busy for some cycles from cycle t on; they are counted now, when they begin."""
     s.unit[thread].wake = t + cycles
     if unit == 0:
         s.counters[tile].busy += cycles
@@ -81,7 +81,10 @@ def begin(s: Machine, tile: int, unit: int, thread: int, row: int, t: int) -> No
 
 @kernel
 def finish(s: Machine, tile: int, unit: int, thread: int, t: int) -> None:
-    """A stream unit is done; its signal is visible from this cycle on."""
+    """A stream unit is done: its last row ended with the cycle before.
+
+    So its signal counts for the main thread, which is visited after the units, in this cycle.
+    """
     state, main = s.unit[thread], s.unit[tile * s.now[0].units]
     state.mode = Mode.IDLE
     state.wake = NEVER
@@ -111,7 +114,7 @@ def step_send(s: Machine, tile: int, unit: int, thread: int, t: int) -> None:
 
 @kernel
 def step_index(s: Machine, thread: int, level: int) -> None:
-    """Go to the next row: the outer indices."""
+    """Go to the next row of the instruction: the outer indices."""
     d = level - 1
     while d >= 0:
         s.unit_index[thread, d] += 1

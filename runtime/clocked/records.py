@@ -1,9 +1,10 @@
 """What both engines with a clock have in their state: fields, records and tables.
 
 A *slot* is a color with a route in a tile: a router's input buffer, and the core's queues of that
-color. A *FIFO* is one of these, in cells. A *unit* is the main thread of a tile or one of its
-stream units, ``tile * units + unit``. The records of the tables that come with the image are in
-``wsc.runtime.tables``, ``routes`` and ``schedule``.
+color. A *FIFO* is one of these, in cells. A *unit* is the main thread of a tile (0) or one of its
+stream units; its number among those of all tiles, ``tile * units + unit``, is a *thread*. The
+records of the tables that come with the image are in ``wsc.runtime.tables``, ``routes`` and
+``schedule``.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ import numpy as np
 from wsc.runtime.observations.records import (
     ENTRY,
     NEVER,
-    PASS,
     SEMAPHORE,
     STATEMENT,
+    STAY,
     TALLY,
     TRACED,
     Fault,
@@ -152,7 +153,7 @@ TILE = fields(  # of a tile
     "frame",  # first register of the window
     "statement",  # of main, or -1
     "entered",  # cycle in which it came to that statement
-    "passing",  # through a statement that it is in, or takes next; -1: not counted
+    "stay",  # at a statement: the one that it is in, or comes to next; -1: not counted
     "top",  # highest SRAM byte touched
 )
 
@@ -299,7 +300,7 @@ TABLES: dict[str, tuple[Any, int]] = {
     "counted": (np.int64, FLAT),
     "counters": (TALLY, FLAT),
     "statements": (STATEMENT, FLAT),
-    "passes": (PASS, FLAT),
+    "stays": (STAY, FLAT),
     "moves": (np.int64, 6),  # wavelets of a slot over each link
     "lost": (np.int64, 6),  # and cycles that it lost to other colors there
     "stalls": (np.int64, 2),  # cycles that main waited for a slot: for its input, for room in it

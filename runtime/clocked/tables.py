@@ -28,9 +28,9 @@ from wsc.runtime.clocked.records import (
 )
 from wsc.runtime.image import NO_REGION, Image
 from wsc.runtime.observations.records import (
-    PASS,
     SEMAPHORE,
     STATEMENT,
+    STAY,
     TALLY,
     Observations,
 )
@@ -154,9 +154,9 @@ def cores(image: Image, units: int, tile_type: Record) -> Tables:
     tile = zeros(tiles, tile_type)
     tile["x"], tile["y"], tile["region"] = image.tile_x, image.tile_y, image.tile_region
     tile["pc"] = np.maximum(image.entry, 0)
-    tile["statement"] = tile["passing"] = -1
+    tile["statement"] = tile["stay"] = -1
     for number, region in enumerate(image.program.regions):
-        tile["passing"][image.tile_region == number] = image.code.first_passes[region.name]
+        tile["stay"][image.tile_region == number] = image.code.first_stays[region.name]
     unit = zeros(tiles * units, UNIT).reshape(tiles, units)
     runs = image.tile_region != NO_REGION
     unit["wake"] = NEVER
@@ -232,14 +232,14 @@ def counts(image: Image, units: int, options: Options) -> Tables:
     """Counters at zero, and room for the trace."""
     code, slots = image.code, len(image.routes.slots)
     statements = np.zeros(max(len(code.statements), 1), STATEMENT)
-    passes = np.zeros(len(code.passes) + 1, PASS)
-    statements["start"] = passes["start"] = NEVER
+    stays = np.zeros(len(code.stays) + 1, STAY)
+    statements["start"] = stays["start"] = NEVER
     traced, trace, _ = trace_tables(image, units, options)
     return {
         "counted": np.zeros(len(COUNTED), np.int64),
         "counters": np.zeros(image.tiles, TALLY),
         "statements": statements,
-        "passes": passes,
+        "stays": stays,
         "moves": np.zeros((slots, 6), np.int64),
         "lost": np.zeros((slots, 6), np.int64),
         "stalls": np.zeros((slots, 2), np.int64),
@@ -259,7 +259,7 @@ def observe(machine: Any) -> Observations:
         unit=machine.unit,
         counters=machine.counters,
         statements=machine.statements,
-        passes=machine.passes,
+        stays=machine.stays,
         moves=machine.moves,
         lost=machine.lost,
         stalls=machine.stalls,

@@ -42,17 +42,17 @@ def stopped(s: Machine, tile: int, t: int) -> bool:
 def enter_statement(s: Machine, tile: int, main: int, statement: int, t: int) -> None:
     """The main thread goes on with another statement of main; -1 at its end."""
     here = s.tile[tile]
-    old, number = here.statement, here.passing
+    old, number = here.statement, here.stay
     if old >= 0:
         s.statements[old].end = max(s.statements[old].end, t)
         s.statements[old].inside += t - here.entered
         if number >= 0:
-            s.passes[number].end = max(s.passes[number].end, t)
+            s.stays[number].end = max(s.stays[number].end, t)
             number += 1
-            here.passing = number
+            here.stay = number
     if statement >= 0:
         if number >= 0:
-            s.passes[number].start = min(s.passes[number].start, t)
+            s.stays[number].start = min(s.stays[number].start, t)
         s.statements[statement].start = min(s.statements[statement].start, t)
         s.unit[main].statement = statement
     here.statement = statement

@@ -244,23 +244,23 @@ def collect_statements(
 def _by_pass(
     image: Image, seen: Observations, table: np.ndarray, cycles: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(cycles spent, cycles added) of each statement, over all passes through it.
+    """(cycles spent, cycles added) of each statement, over all stays at it.
 
-    In a region whose tiles do not take the same passes, a statement of main counts as one with all
+    In a region whose tiles do not take the same stays, a statement of main counts as one with all
     that is nested in it, and these share what it adds as they share its busy cycles; each has spent
     the cycles that a tile was in it, in the mean.
     """
     code = image.code
-    passes = seen.passes[: len(code.passes)].copy()
-    at = seen.tile["passing"]
-    passes["end"][at[(seen.tile["statement"] >= 0) & (at >= 0)]] = cycles
+    stays = seen.stays[: len(code.stays)].copy()
+    at = seen.tile["stay"]
+    stays["end"][at[(seen.tile["statement"] >= 0) & (at >= 0)]] = cycles
     spent, added = np.zeros((2, len(code.statements)), np.int64)
     latest = 0  # cycle in which the last tile has left all statements so far
     first = 0  # of the region's statements
     for region in image.program.regions:
         count = sum(1 for _ in statements(region.main))
         mine = np.arange(first, first + count)
-        if code.first_passes[region.name] < 0:
+        if code.first_stays[region.name] < 0:
             tiles = region.width * region.height
             spent[mine] = _shared(int(table["inside"][mine].sum()) // tiles, table["inside"][mine])
             for group in _groups(region.main, first):
@@ -268,8 +268,8 @@ def _by_pass(
                 added[group] = _shared(more, table["busy"][group])
                 latest += more
         else:
-            here = np.isin(code.passes, mine)
-            order, times = code.passes[here], passes[here]
+            here = np.isin(code.stays, mine)
+            order, times = code.stays[here], stays[here]
             np.add.at(spent, order, np.maximum(times["end"] - times["start"], 0))
             ends = np.maximum.accumulate(np.maximum(times["end"], latest))
             np.add.at(added, order, np.diff(ends, prepend=latest))

@@ -90,7 +90,7 @@ STATEMENT = np.dtype(  # the counters of a statement of main
     ]
 )
 
-PASS = np.dtype(  # of tiles through a statement of main: first start, last end
+STAY = np.dtype(  # of tiles at a statement of main: first start, last end
     [("start", np.int64), ("end", np.int64)]
 )
 
@@ -128,10 +128,10 @@ SEMAPHORE = np.dtype(
 class Observations:
     """What an engine leaves of a run, wherever it has stopped. One entry for each:
 
-    tile: region's statement it is in (``statement``), its pass (``passing``), highest byte of
+    tile: region's statement it is in (``statement``), its stay (``stay``), highest byte of
     SRAM touched (``top``), cycle in which it came to its statement (``entered``). unit: mode,
     reason, since, what, need, row, statement. counters: a ``TALLY`` for each tile. statements,
-    passes: of main. moves, lost: wavelets, and lost cycles, of a slot on each link. stalls:
+    stays: of main. moves, lost: wavelets, and lost cycles, of a slot on each link. stalls:
     cycles that the main thread waited for a slot's input, and for room in its output. waits:
     likewise, for each row of the code and ``Reason``. dynamic_links: of a tile. counted:
     instructions. slots, fifos, queues, awaited, positions: tables of the image as the run has left
@@ -146,7 +146,7 @@ class Observations:
     unit: np.ndarray
     counters: np.ndarray
     statements: np.ndarray
-    passes: np.ndarray
+    stays: np.ndarray
     moves: np.ndarray
     lost: np.ndarray
     stalls: np.ndarray

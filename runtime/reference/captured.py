@@ -16,11 +16,11 @@ def capture_tables(
     image: Image, captures: Sequence[Capture], now: np.ndarray
 ) -> dict[str, np.ndarray]:
     """The tables of captures. now: the record that says whether there are some."""
-    at = np.full(len(image.code.passes) + 1, -1, np.int64)
+    at = np.full(len(image.code.stays) + 1, -1, np.int64)
     rows = np.zeros(len(captures) + 1, CAPTURE)
     total = 0
     for number, capture in enumerate(captures):
-        at[capture.passing] = number
+        at[capture.stay] = number
         rows[number] = capture.address >> 2, capture.bytes >> 2, total
         total += image.tiles * (capture.bytes >> 2)
     now["captures"] = int(bool(captures))

@@ -1,4 +1,4 @@
-"""Captures: words of SRAM that are kept when a tile leaves a pass through a statement of main."""
+"""Captures: words of SRAM that are kept when a tile leaves a statement of main."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from wsc.runtime.reference.compiled import Machine, kernel
 
 @kernel
 def capture_words(s: Machine, tile: int) -> None:
-    """The main thread is about to leave a statement: keep what is asked for of this pass."""
-    passing = s.tile[tile].passing
-    if passing < 0 or s.tile[tile].statement < 0 or s.captured_at[passing] < 0:
+    """The main thread is about to leave a statement: keep what is asked for of this stay."""
+    stay = s.tile[tile].stay
+    if stay < 0 or s.tile[tile].statement < 0 or s.captured_at[stay] < 0:
         return
-    capture = s.capture[s.captured_at[passing]]
+    capture = s.capture[s.captured_at[stay]]
     first = capture.first + tile * capture.words
     start = ((tile * s.now[0].bytes) >> 2) + capture.address
     for word in range(capture.words):

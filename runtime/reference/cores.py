@@ -51,7 +51,11 @@ def list_due(s: Machine, t: int) -> int:
 
 @kernel
 def visit_core(s: Machine, tile: int, t: int) -> None:
-    """What the units of a tile do in cycle t: stream units first, then the main thread."""
+    """What the units of a tile do in cycle t.
+
+    Stream units come first: one that is done is free, and has signalled, for the main thread in
+    this cycle. That is the one order within a cycle that shows.
+    """
     main = tile * s.now[0].units
     for unit in range(1, s.now[0].units):
         while s.unit[main + unit].wake <= t and not stopped(s, tile, t):

@@ -163,7 +163,7 @@ ORIGIN = np.dtype(  # of a wavelet, a free cell, a count
     )
 )
 
-CAPTURE = np.dtype(  # what is kept of a pass through a statement
+CAPTURE = np.dtype(  # what is kept of a stay at a statement
     fields(
         "address",  # word of a tile's SRAM
         "words",
@@ -215,7 +215,7 @@ TABLES: dict[str, tuple[Any, int]] = {
     "kept_causes": (ORIGIN, FLAT),  # of each edge tensor: of the last element drained into it
     "message_causes": (ORIGIN, FLAT),  # of each cell of the dynamic network
     # Captures; see ``captures``.
-    "captured_at": (np.int64, FLAT),  # of each pass through a statement: its capture, or -1
+    "captured_at": (np.int64, FLAT),  # of each stay at a statement: its capture, or -1
     "capture": (CAPTURE, FLAT),
     "captured": (np.int32, FLAT),  # words
     # Races; see ``races``.

@@ -1,4 +1,9 @@
-"""What a unit does in a cycle: rows of vector instructions, sends, control wavelets."""
+"""What a unit does in a cycle: rows of vector instructions, sends, control wavelets.
+
+``row`` is the row of the code that a unit is at: its instruction. The rows that this instruction
+consists of have no number; the unit counts those that are left (``left``), and has the outer
+indices of the next one (``unit_index``).
+"""
 
 from __future__ import annotations
 

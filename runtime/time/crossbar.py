@@ -18,8 +18,9 @@ from wsc.runtime.time.tiles import slot_at
 @kernel
 def send(s: Machine, station: int, side: int, which: Lanes) -> None:
     """Heads leave for the neighbours on a side: they see it, and their links are taken."""
-    sides, router = s.now[0].plane * s.now[0].colors, s.stations[station]
-    put_at(s.sent.ctypes.data + (side * sides + router.first) * BYTES, which)
+    # ``sent`` has a part for each side, with a place for each color in each block.
+    part, router = s.now[0].plane * s.now[0].colors, s.stations[station]
+    put_at(s.sent.ctypes.data + (side * part + router.first) * BYTES, which)
     cross(s, router.block, side, which)
 
 

@@ -77,23 +77,23 @@ def find_group(
 def join(s: Machine, tile: int, unit: int, thread: int, t: int) -> bool:
     """Let a group execute the rows of a unit from cycle t on, if one can."""
     state, member = s.unit[thread], s.member[thread]
-    form = s.forms[state.row]
+    trait = s.traits[state.row]
     if s.now[0].alone != 0:
         return False
     # A group knows no index: every queue advances with every row, in a cycle of its ring.
-    if form.simple == 0 or state.left < LEAST_ROWS or state.cycles >= DUE:
+    if trait.simple == 0 or state.left < LEAST_ROWS or state.cycles >= DUE:
         return False
     # All its queues are lanes, and no two of them are one.
     first_input, second_input, output = -1, -1, -1
-    if form.first_input >= 0:
-        first_input = station_or_none(s, thread, form.first_input)
+    if trait.first_input >= 0:
+        first_input = station_or_none(s, thread, trait.first_input)
         if first_input < 0:
             return False
-    if form.second_input >= 0:
-        second_input = station_or_none(s, thread, form.second_input)
+    if trait.second_input >= 0:
+        second_input = station_or_none(s, thread, trait.second_input)
         if second_input < 0 or second_input == first_input:
             return False
-    if form.emits != 0:
+    if trait.emits != 0:
         output = station_or_none(s, thread, 0)
         if output < 0:
             return False

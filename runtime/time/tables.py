@@ -26,7 +26,6 @@ from wsc.runtime.runs import Options
 from wsc.runtime.tables import Kind, by_name, zeros
 from wsc.runtime.time.blocks import Blocks, Stations, laned_colors, set_lanes
 from wsc.runtime.time.compiled import Machine
-from wsc.runtime.time.forms import forms
 from wsc.runtime.time.links import LINKS
 from wsc.runtime.time.records import (
     CELL,
@@ -53,6 +52,7 @@ from wsc.runtime.time.records import (
     most_headers,
     way_cycles,
 )
+from wsc.runtime.time.traits import traits
 
 
 def make_machine(image: Image, record: Record | None, options: Options) -> tuple[Machine, Stations]:
@@ -122,7 +122,7 @@ def _code(image: Image, record: Record | None) -> Tables:
         deciding, loaded, first = record.deciding, np.append(record.loaded, 0), record.first
     return {
         **code(image),
-        "forms": forms(image),
+        "traits": traits(image),
         "operations": operations(wanted),
         "domains": domains(wanted),
         "words": np.zeros(4, np.int32),

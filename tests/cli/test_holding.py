@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from tests.cli.helpers import TWICE, done, refused, text_file, wsc
+from tests.cli.helpers import TWICE, done, mlp, refused, text_file, wsc
 from tests.stepped import arrays, recurrent
 
 SMALL = ("--hidden", 32, "--heads", 4, "--vocabulary", 24, "--sequence", 4, "--layers", 1)
@@ -96,3 +96,21 @@ def test_refusals(tmp_path: Path, command: tuple[object, ...], fact: str) -> Non
     text_file(tmp_path / "twice.wsa", TWICE)
     onnx.save(recurrent(4, 4, 4), "step.onnx")
     refused(wsc(*command), fact)
+
+
+def test_code_in_sections_is_said(tmp_path: Path) -> None:
+    model, program = mlp(tmp_path), tmp_path / "mlp.wsa"
+    plain = done(wsc("compile", model, "-o", program, "--fabric", "4x4"))
+    assert "note" not in plain.stderr
+    found = done(wsc("compile", model, "-o", program, "--fabric", "4x4", "--code", "sections"))
+    assert "note      code comes from the edge in " in found.stderr
+    assert "section.i32 [code + 4*i], <weights>, {1} for i:" in program.read_text()
+    estimate = done(wsc("estimate", model, "--fabric", "4x4", "--code", "sections"))
+    assert "note          code comes from the edge in " in estimate.stdout
+    assert done(wsc("inspect", program, "--sram")).exit_code == 0
+
+
+def test_code_is_said_of_models(tmp_path: Path) -> None:
+    program = text_file(tmp_path / "twice.wsa", TWICE)
+    result = wsc("estimate", program, "--code", "sections")
+    refused(result, "--code: ", "is compiled, and says that itself")

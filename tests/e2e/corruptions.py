@@ -36,7 +36,7 @@ from wsc.isa.program import (
     Statement,
     Transfer,
 )
-from wsc.isa.table import BY_NAME, Form
+from wsc.isa.table import BY_NAME, Category
 from wsc.isa.turns import plain_transfers
 from wsc.isa.types import Control
 
@@ -127,7 +127,7 @@ def probe(program: Program, site: Site, semaphore: int) -> Program:
 
 
 def _vector(op: Op) -> bool:
-    return BY_NAME[op.name].form in (Form.VECTOR, Form.SEND)
+    return BY_NAME[op.name].category in (Category.VECTOR, Category.SEND)
 
 
 def _is_float(op: Op) -> bool:

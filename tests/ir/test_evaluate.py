@@ -24,7 +24,7 @@ from wsc.ir.graph import (
     Step,
     Type,
 )
-from wsc.isa.table import BY_NAME, TABLE, Form, operand_type
+from wsc.isa.table import BY_NAME, TABLE, Category, operand_type
 from wsc.isa.types import DType
 from wsc.isa.values import PARTIAL, DomainError, evaluate
 
@@ -33,7 +33,7 @@ WHOLE = [0, 1, -1, 31, 2**31 - 1, -(2**31), 12345]
 ROWS = [
     (row.name, dtype)
     for row in TABLE
-    if row.form is Form.VECTOR and not row.accumulates and len(row.operands) > 1
+    if row.category is Category.VECTOR and not row.accumulates and len(row.operands) > 1
     for dtype in row.types
 ]
 

@@ -10,7 +10,7 @@ import pytest
 from wsc.ir.build import GraphBuilder
 from wsc.ir.graph import Arg, GraphOutput, Reduction, Step, Type
 from wsc.ir.ranges import Interval, of_step, ranges
-from wsc.isa.table import BY_NAME, Form, operand_type
+from wsc.isa.table import BY_NAME, Category, operand_type
 from wsc.isa.types import DType
 from wsc.isa.values import DomainError, evaluate
 
@@ -22,7 +22,7 @@ NUMBERS: dict[DType, list[float]] = {
 ROWS = [
     (row.name, dtype)
     for row in BY_NAME.values()
-    if row.form is Form.VECTOR and not row.accumulates
+    if row.category is Category.VECTOR and not row.accumulates
     for dtype in row.types
 ]
 

@@ -34,7 +34,7 @@ from wsc.isa.program import (
     TransferLoop,
     WeightFile,
 )
-from wsc.isa.table import TABLE, Form
+from wsc.isa.table import TABLE, Category
 from wsc.isa.turns import expand
 from wsc.isa.types import Control, DType, Side
 
@@ -107,21 +107,21 @@ def operation(draw):
     scalar, memory = plain.map(Scalar), plain.map(Mem)
     register = st.sampled_from(REGISTERS)
     count = len(row.operands)
-    match row.form:
-        case Form.SCALAR:
+    match row.category:
+        case Category.SCALAR:
             values = tuple(draw(scalar) for _ in range(count - 1))
             return Op(row.name, None, values, register=draw(register), asynchronous=mark)
-        case Form.LOAD:
+        case Category.LOAD:
             return Op(row.name, None, (draw(memory),), register=draw(register), asynchronous=mark)
-        case Form.STORE:
+        case Category.STORE:
             return Op(row.name, None, (draw(memory), draw(scalar)), asynchronous=mark)
-        case Form.CONTROL:
+        case Category.CONTROL:
             color, control = draw(st.sampled_from(COLORS)), draw(controls)
             return Op(row.name, color=color, control=control, asynchronous=mark)
-        case Form.SEMAPHORE:
+        case Category.SEMAPHORE:
             return Op(row.name, None, (draw(scalar),), semaphore=draw(numbers), asynchronous=mark)
     dtype, space = draw(st.sampled_from(row.types)), draw(dims(plain))
-    if row.form is Form.VECTOR:
+    if row.category is Category.VECTOR:
         values = tuple(draw(operand(space)) for _ in range(count))
         return Op(row.name, dtype, values, space, asynchronous=mark)
     inside = expressions((*STATIC, *(dim.name for dim in space))).map(Mem)

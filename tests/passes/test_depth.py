@@ -21,9 +21,11 @@ from wsc.ir.cut import BEFORE, Cut, NotAlike
 from wsc.ir.graph import Graph, GraphOutput
 from wsc.ir.tasks import Placed
 from wsc.isa.types import DType
-from wsc.passes.depth import KEPT, TOGETHER, shorten
+from wsc.passes.depth import BEHIND, TOGETHER, shorten
 from wsc.passes.layers import find_layers
 from wsc.passes.simplify import Simplify
+
+KEPT = BEFORE + BEHIND  # layers that are kept at least
 
 
 def simplified(model: onnx.ModelProto) -> Graph:
@@ -155,23 +157,31 @@ def test_names_go_on_over_all_turns(layers: int, begin: int, together: int) -> N
     turns = (len(there) - begin) // together
     for layer in range(together):
         texts = there[begin + layer :: together][:turns]
-        if not texts:
-            continue
-        if (BEFORE - begin) % together:
-            with pytest.raises(NotAlike):
-                cut.all_turns(cut.families, texts, begin, layer, together)
-            continue
         wanted = [*names[begin + layer :: together]][: (layers - begin) // together]
-        assert cut.all_turns(cut.families, texts, begin, layer, together) == wanted
+        # The layers left out have to be between turns of the loop.
+        if {*texts} & {*there[:BEFORE]} and {*texts} & {*there[BEFORE:]} and left % together == 0:
+            assert cut.all_turns(cut.families, texts, together) == wanted
+            # The backward pass goes down. Before and behind layers there may be other names.
+            assert cut.all_turns(cut.families, texts[::-1], together) == wanted[::-1]
+            ends = cut.all_turns(cut.families, ["embedding", *texts, "norm"], together)
+            assert ends == ["embedding", *wanted, "norm"]
+        elif texts:
+            assert not_alike(cut, texts, together)
+
+
+def not_alike(cut: Cut, texts: list[str], together: int) -> bool:
+    with pytest.raises(NotAlike):
+        cut.all_turns(cut.families, texts, together)
+    return True
 
 
 def test_names_that_do_not_go_with_the_layers_are_refused() -> None:
     names = tuple(f"h{number}" for number in range(8))
     cut = Cut(4, dict.fromkeys(names, names), ())
-    assert cut.all_turns(cut.families, ["mask"] * 4, 0, 0, 1) == ["mask"] * 8
-    for texts in (["h0", "h1", "h2", "h3"], ["mask", "mask", "h6", "h7"], ["h0", "h1", "h7", "h6"]):
-        with pytest.raises(NotAlike):
-            cut.all_turns(cut.families, texts, 0, 0, 1)
+    assert cut.all_turns(cut.families, ["mask"] * 4, 1) == ["mask"] * 8
+    others = ["h0", "h1", "mask", "h7"], ["mask", "mask", "h6", "h7"], ["h0", "h1", "h7", "h6"]
+    for texts in (["h0", "h1", "h2", "h3"], *others):
+        assert not_alike(cut, texts, 1)
     with pytest.raises(NotAlike):
         cut.turns(3)
 

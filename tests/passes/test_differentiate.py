@@ -23,9 +23,9 @@ from wsc.ir.graph import (
     Type,
 )
 from wsc.ir.text import parse_graph, print_graph
-from wsc.isa.derivatives import DERIVATIVES, WITHOUT
-from wsc.isa.table import TABLE, Form, Operand, operand_type
+from wsc.isa.table import TABLE, Category, Operand, operand_type
 from wsc.isa.types import DType
+from wsc.isa.values import DERIVATIVES, WITHOUT
 from wsc.passes.differentiate import Differentiate
 from wsc.passes.simplify import Simplify
 from wsc.passes.stage import run
@@ -75,7 +75,7 @@ def check(graph: Graph, feeds: Mapping[str, np.ndarray], by: tuple[str, ...]) ->
 FLOAT_ROWS = {
     row.name
     for row in TABLE
-    if row.form is Form.VECTOR
+    if row.category is Category.VECTOR
     and not row.accumulates
     and operand_type(row.operands[0], row.types[0]).is_float
 }

@@ -98,7 +98,7 @@ def numbers_beyond(program: Program) -> Program:
         ("place", without_a_buffer, "that is not there"),
         ("place", short_buffers, "beyond its 4 bytes"),
         ("place", without_its_producer, "before anything is written there"),
-        ("place", stored_twice, "not every output is sent out once"),
+        ("place", stored_twice, "and what comes back, is sent out once"),
         ("memory", at_one_address, "overlap"),
         ("memory", beyond_sram, "ends beyond the SRAM of a tile"),
         ("emit", a_call_less, "times that a task is done"),

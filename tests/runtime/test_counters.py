@@ -16,7 +16,7 @@ from wsc.isa.parser import parse
 from wsc.isa.program import Kind
 from wsc.isa.table import Timing
 from wsc.isa.types import DType
-from wsc.runtime.passes import passes_of
+from wsc.runtime.stays import stays_of
 
 PROGRAMS = sorted((Path(__file__).parents[1] / "programs").glob("*.wsa"))
 
@@ -141,7 +141,7 @@ def test_self_cycles_sum_to_those_of_the_threads(path: Path, engine: str) -> Non
     threads = counters.busy.size * counters.cycles - int(counters.idle.sum())
     assert sum(item.inside for item in counters.statements) == threads
     program = loaded.assembly
-    if all(passes_of(program, region, 0) is None for region in program.regions):
+    if all(stays_of(program, region, 0) is None for region in program.regions):
         # Tiles go different ways: what a row has spent is a part of the whole, too.
         assert sum(item.spent for item in counters.statements) <= counters.cycles
     else:

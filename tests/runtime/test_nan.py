@@ -7,7 +7,7 @@ import pytest
 
 from tests.runtime.agreement import assert_agree
 from tests.runtime.programs import program, wide_io
-from wsc.isa.table import BY_NAME, TABLE, Form, Operand
+from wsc.isa.table import BY_NAME, TABLE, Category, Operand
 from wsc.isa.types import DType
 from wsc.isa.values import MOVES, Class, classes, evaluate
 
@@ -20,7 +20,7 @@ ONE_NAN = {DType.F32: 0x7FC00000, DType.F16: 0x7E00}
 ROWS = [
     (row.name, dtype)
     for row in TABLE
-    if row.form is Form.VECTOR and Class.FLOAT in classes(row)
+    if row.category is Category.VECTOR and Class.FLOAT in classes(row)
     for dtype in row.types
     if dtype.is_float
 ]

@@ -65,7 +65,7 @@ def test_what_fits_is_kept_and_what_does_not_is_computed_again(
     kept, again = both
     assert kept.notes == (f"the activations of {LAYERS} layers are kept",)
     room = (tile(kept) + tile(again)) // 2
-    program = step("auto", settings={"sram.bytes": room})
+    program = step("auto", settings={"sram.bytes": room}, code="resident")
     assert program.notes == (f"{again.notes[0]}: kept, they do not fit",)
     assert tile(program) <= room
 

@@ -63,7 +63,7 @@ class Follower:
 
         with working("reading the model"):
             self.program = program
-            self.probes: Probes = probes_of(program.assembly, _passages(program), model)
+            self.probes: Probes = probes_of(program.assembly, _stays(program), model)
             self.model: Intermediates = Intermediates(model)
         self._groups = list(self._grouped())
 
@@ -72,7 +72,7 @@ class Follower:
         from wsc.runtime.runs import Capture
 
         return tuple(
-            Capture(probe.passing.number, probe.tensor.address, probe.tensor.bytes)
+            Capture(probe.stay.number, probe.tensor.address, probe.tensor.bytes)
             for probe in (self._groups[group] if self._groups else ())
         )
 
@@ -117,35 +117,33 @@ class Follower:
         taken: set[int] = set()
         for probe in self.probes.found:
             size = tiles * probe.tensor.bytes
-            if size > room or probe.passing.number in taken:
+            if size > room or probe.stay.number in taken:
                 groups.append([])
                 room, taken = MOST_KEPT, set()
             groups[-1].append(probe)
-            taken.add(probe.passing.number)
+            taken.add(probe.stay.number)
             room -= size
         return groups
 
 
-def _passages(program: Program) -> list[Any]:
-    """The passes of tiles through the statements of main, in order."""
-    from wsc.comparison.against import Passage
-    from wsc.runtime.passes import turns_of
+def _stays(program: Program) -> list[Any]:
+    """The stays of tiles at the statements of main, in order."""
+    from wsc.comparison.against import Stay
+    from wsc.runtime.stays import turns_of
 
     assembly, found, first = program.assembly, list[Any](), 0
     for region in assembly.regions:
         own = list(statements(region.main))
-        passes = turns_of(assembly, region, first)
-        if passes is None:
+        stays = turns_of(assembly, region, first)
+        if stays is None:
             raise Refusal(
                 f"--against: in main of region '{region.name}' a guard or a register decides which "
                 "statements a tile runs, so nodes cannot be followed; --compare holds the outputs "
                 "against ONNX Runtime"
             )
         found += [
-            Passage(
-                len(found) + place, region, own[number - first], turns[::-1], dict(assembly.names)
-            )
-            for place, (number, turns) in enumerate(passes)
+            Stay(len(found) + place, region, own[number - first], turns[::-1], dict(assembly.names))
+            for place, (number, turns) in enumerate(stays)
         ]
         first += len(own)
     return found
@@ -153,7 +151,7 @@ def _passages(program: Program) -> list[Any]:
 
 def line_of(probe: Probe) -> int:
     """The line of the statement that gives a node's value."""
-    return probe.passing.statement.where.line
+    return probe.stay.statement.where.line
 
 
 def show_followed(followed: Followed) -> None:

@@ -266,6 +266,7 @@ def command(
     if train:
         require_file(model)
     with noted(), working("compiling") as line:
+        whole = dump_ir is not None or print_ir_after is not None  # people look at layers there
         recorder = Recorder(following(line), lambda files: require_outputs(written, dump_ir, files))
         try:
             if train:
@@ -282,6 +283,7 @@ def command(
                         settings=changes,
                         resume=resume,
                         forms=wanted,
+                        whole=whole,
                         code=holding.code,
                         **training.options(),
                     )
@@ -301,7 +303,7 @@ def command(
                     resume=resume,
                     forms=wanted,
                     f64=f64,
-                    whole=dump_ir is not None or print_ir_after is not None,
+                    whole=whole,
                     **held,
                 )
         finally:  # what the passes gave until one of them refused is what one wants to see

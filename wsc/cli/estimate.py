@@ -31,7 +31,15 @@ from wsc.cli.common import (
 )
 from wsc.cli.completion import Given
 from wsc.cli.costs import Asking, StepCosts, costing, step_costs
-from wsc.cli.finished import MOST_ROWS, fabric_name, print_kernels, short_time, utilization
+from wsc.cli.finished import (
+    MOST_ROWS,
+    fabric_name,
+    of_bound,
+    print_kernels,
+    say_beside,
+    short_time,
+    utilization,
+)
 from wsc.cli.holding import Holding, holding
 from wsc.cli.names import (
     FABRIC,
@@ -471,18 +479,25 @@ def show_parts(estimate: Estimate) -> None:
         leaving=("MACs",),
         cut="part",
     )
-    for row in part_rows(estimate.rows):
-        bounded = row.bound.roofline > 0
+    rows = part_rows(estimate.rows)
+    for row in rows:
         table.add_row(
             row.part,
             str(row.layers or ""),
             f"{row.cycles:,}",
             f"{row.cycles / total:.1%}",
             f"{row.macs:,}",
-            row.bound.limit if bounded else "",
-            f"{row.utilization:.0%}" if bounded and row.cycles else "",
+            row.bound.limit if row.bound.roofline else "",
+            of_bound(row.bound, row.cycles),
         )
     print_table(console(), table)
+    others: dict[str, list[str]] = {}
+    for row in rows:
+        if row.beside:
+            others.setdefault(row.beside, []).append(row.part)
+    say_beside((row.bound, row.cycles) for row in rows)
+    for other, parts in others.items():
+        console().print(f"  {', '.join(parts)} beside {other}")
 
 
 def show_kernels(estimate: Estimate, every: bool, sort: str | None, columns: str | None) -> None:
@@ -497,7 +512,6 @@ def show_kernels(estimate: Estimate, every: bool, sort: str | None, columns: str
         cut="node",
     )
     for row in rows:
-        bounded = row.bound.roofline > 0
         table.add_row(
             str(row.line or ""),
             row.procedure,
@@ -506,7 +520,8 @@ def show_kernels(estimate: Estimate, every: bool, sort: str | None, columns: str
             f"{row.cycles:,}",
             f"{row.cycles / total:.1%}",
             f"{row.macs:,}",
-            row.bound.limit if bounded else "",
-            f"{row.utilization:.0%}" if bounded else "",
+            row.bound.limit if row.bound.roofline else "",
+            of_bound(row.bound, row.cycles),
         )
     print_kernels(table.chosen(sort, columns), len(estimate.rows), every)
+    say_beside((row.bound, row.cycles) for row in rows)

@@ -4,7 +4,7 @@ held against."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
     from wsc.api import Program
     from wsc.comparison.compare import Comparison
+    from wsc.cost.model import Bound
     from wsc.cost.predict import Prediction
     from wsc.runtime.api import RunResult
     from wsc.runtime.runs import Dump
     from wsc.views.report import KernelRow
 
 MOST_ROWS = 12  # of the table of kernels, without --all
+BESIDE = "beside"  # said of a row whose bound is more than its cycles
 COLUMNS = (
     "line",
     "kernel",
@@ -90,6 +92,21 @@ def utilization(program: Program, part: float) -> str:
     """A utilization in words: programs written by hand do not say what is useful."""
     text = f"{part:.2%} of all multiply-accumulates possible"
     return text if program.assembly.work is None else f"{text}, repeated work left out"
+
+
+def of_bound(bound: Bound, cycles: int) -> str:
+    """How near cycles are to a bound; a word where most of what it counts is done beside others."""
+    if not bound.roofline:
+        return ""
+    return BESIDE if bound.beside(cycles) else f"{bound.part_of(cycles):.0%}"
+
+
+def say_beside(rows: Iterable[tuple[Bound, int]]) -> None:
+    """Below a table of bounds and cycles: what the word in it means, if it is there."""
+    if any(bound.beside(cycles) for bound, cycles in rows):
+        console().print(
+            f"{BESIDE}: it adds fewer cycles than its bound, most of it runs while others do"
+        )
 
 
 def fabric_name(program: Program) -> str:
@@ -290,7 +307,6 @@ def show_kernels(finished: Finished, every: bool, sort: str | None, columns: str
     )
     for row in rows:
         parts = busy_shares(row, rate, tiles)
-        bounded = row.bound.roofline > 0
         table.add_row(
             str(row.line or ""),
             row.procedure,
@@ -305,11 +321,12 @@ def show_kernels(finished: Finished, every: bool, sort: str | None, columns: str
             f"{row.cycles:,}",
             f"{row.start:,}",
             f"{row.total_macs:,}",
-            row.bound.limit if bounded else "",
-            f"{row.utilization:.0%}" if bounded else "",
+            row.bound.limit if row.bound.roofline else "",
+            of_bound(row.bound, row.cycles),
             *(f"{parts[name]:.0%}" for name in ("mac", "other", "wait")),
         )
     print_kernels(table.chosen(sort, columns), len(finished.rows), every)
+    say_beside((row.bound, row.cycles) for row in rows)
 
 
 def print_kernels(table: PlainTable, count: int, every: bool) -> None:

@@ -28,8 +28,8 @@ from wsc.views.inspect import holds
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
-    """A pass of all tiles of a region through a statement of its main.
+class Stay:
+    """What all tiles of a region do at a statement of its main, once.
 
     turns: the loops around it, innermost first: what counts the turns, and in which one it is.
     """
@@ -52,7 +52,7 @@ class Passage:
 class Probe:
     """Where the value of a node can be looked at. value: its name in the model."""
 
-    passing: Passage
+    stay: Stay
     node: str
     value: str
     tensor: Tensor
@@ -69,7 +69,7 @@ class Probes:
     nodes: int
 
 
-def probes_of(program: Program, passages: Sequence[Passage], model: Path) -> Probes:
+def probes_of(program: Program, stays: Sequence[Stay], model: Path) -> Probes:
     """Which nodes of a model a program has values of, and where."""
     proto = onnx.load(model, load_external_data=False)
     outputs = {
@@ -78,8 +78,8 @@ def probes_of(program: Program, passages: Sequence[Passage], model: Path) -> Pro
         if node.output
     }
     last: dict[str, int] = {}
-    for place, passage in enumerate(passages):
-        last |= dict.fromkeys(passage.nodes(), place)
+    for place, stay in enumerate(stays):
+        last |= dict.fromkeys(stay.nodes(), place)
     tensors: dict[str, list[Tensor]] = {}
     for tensor in program.tensors:
         for node in tensor.nodes[-1:]:
@@ -88,14 +88,14 @@ def probes_of(program: Program, passages: Sequence[Passage], model: Path) -> Pro
     bodies = {procedure.name: procedure.body for procedure in program.procedures}
     found: list[Probe] = []
     for node, place in sorted(last.items(), key=lambda item: item[1]):
-        passage = passages[place]
-        if node not in outputs or passage.nodes()[-1] != node:
+        stay = stays[place]
+        if node not in outputs or stay.nodes()[-1] != node:
             continue
-        used = _named(passage.statement, bodies)
-        own = tensors.get(passage.nodes(first=True)[-1], [])
+        used = _named(stay.statement, bodies)
+        own = tensors.get(stay.nodes(first=True)[-1], [])
         for tensor in [tensor for tensor in own if tensor.name in used][:1]:
             if local_shape(tensor) is not None:
-                found.append(Probe(passage, node, outputs[node], tensor))
+                found.append(Probe(stay, node, outputs[node], tensor))
     return Probes(tuple(found), sum(node in outputs for node in last))
 
 
@@ -214,7 +214,7 @@ def _assembled(
 
     Of copies of an element the one that is farthest from ``wanted`` counts.
     """
-    tensor, region = probe.tensor, probe.passing.region
+    tensor, region = probe.tensor, probe.stay.region
     shape, kind = wanted.shape, tensor.dtype.numpy
     lengths = tuple(tensor.dims[place].length for place in order)
     count = int(np.prod(lengths, dtype=np.int64))

@@ -223,7 +223,7 @@ def _on_cells(sent: Sample, width: int, height: int, side: int, lanes: int, most
 
 def _known(senders: np.ndarray, stand: np.ndarray, most: int) -> int:
     """How many cells there may be, so that each has some senders of a sample."""
-    known = np.count_nonzero(np.bincount(senders))
+    known = int(np.count_nonzero(np.bincount(senders)))
     return most if stand.max() == 1 else max(min(most, known // 2), 1)
 
 

@@ -14,10 +14,10 @@ from wsc.isa.expr import Expr, names
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Call, If, Loop, Mem, Op, Procedure, Scalar, Statement
 from wsc.isa.statements import statements
-from wsc.isa.table import BY_NAME, Form
+from wsc.isa.table import BY_NAME, Category
 from wsc.isa.types import DType
 
-SCALARS = (Form.SCALAR, Form.LOAD, Form.STORE)
+SCALARS = (Category.SCALAR, Category.LOAD, Category.STORE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +99,9 @@ def _deciding(item: Statement, called: Mapping[str, frozenset[str]], addresses: 
         return [item.left, item.right]
     if isinstance(item, Call):
         return [value for name, value in item.arguments if name in called[item.procedure]]
-    form = BY_NAME[item.name].form
-    counts = _values(item) if form not in (*SCALARS, Form.VECTOR, Form.SEND) else []
-    if addresses and form is Form.VECTOR:
+    category = BY_NAME[item.name].category
+    counts = _values(item) if category not in (*SCALARS, Category.VECTOR, Category.SEND) else []
+    if addresses and category is Category.VECTOR:
         counts = [operand.address for operand in item.operands if isinstance(operand, Mem)]
     return [*(dim.extent for dim in item.dims), *(item.target or ()), *counts]
 
@@ -112,13 +112,13 @@ def condensed(
     """A body in which scalar instructions that follow each other are one item."""
     found: list[Item] = []
     for statement in body:
-        form = BY_NAME[statement.name].form if isinstance(statement, Op) else None
-        if form not in SCALARS:
+        category = BY_NAME[statement.name].category if isinstance(statement, Op) else None
+        if category not in SCALARS:
             found.append(statement)
             continue
         assert isinstance(statement, Op)
         cycles = fabric.timing[BY_NAME[statement.name].timing].startup
-        sram = 0 if form is Form.SCALAR else DType.I32.bytes
+        sram = 0 if category is Category.SCALAR else DType.I32.bytes
         computed = (statement,) if statement.register in registers else ()
         last = found[-1] if found else None
         before = NONE

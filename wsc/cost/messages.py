@@ -74,7 +74,7 @@ class Sample:
             values = getattr(self, item.name)
             if item.name in ("first", "last"):
                 values = np.round(values - begin, DIGITS) + 0.0
-            found.update(np.ascontiguousarray(values))
+            found.update(values.tobytes())
         return found.digest()
 
 

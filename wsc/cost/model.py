@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from wsc.cost.groups import group_of
-from wsc.ir.graph import Contract, Graph
+from wsc.ir.graph import Contract, Graph, Node
 from wsc.isa.fabric import Fabric
 from wsc.isa.table import Timing
 from wsc.isa.types import DType
@@ -52,6 +52,10 @@ class Bound:
     def part_of(self, cycles: int) -> float:
         """Roofline over cycles; above one where a kernel overlaps with what runs before it."""
         return self.roofline / cycles if cycles else 0.0
+
+    def beside(self, cycles: int) -> bool:
+        """Whether what it counts runs beside other kernels: it is more than the cycles added."""
+        return self.roofline > cycles
 
     def facts(self) -> dict[str, Any]:
         """What JSON says of a kernel's bound."""
@@ -172,8 +176,9 @@ class CostModel:
 
 def multiply_accumulates(graph: Graph) -> int:
     """Multiply-accumulates of all contractions of a graph."""
-    total = 0
-    for node in graph.nodes:
-        if isinstance(node.op, Contract):
-            total += prod(size for _, size in node.op.extents)
-    return total
+    return sum(map(work_of, graph.nodes))
+
+
+def work_of(node: Node) -> int:
+    """Multiply-accumulates of a node: those of a contraction."""
+    return prod(size for _, size in node.op.extents) if isinstance(node.op, Contract) else 0

@@ -6,7 +6,7 @@ from typing import Any
 
 from wsc.isa.expr import apply
 from wsc.isa.program import Op
-from wsc.isa.table import BY_NAME, OPERATORS, Form
+from wsc.isa.table import BY_NAME, OPERATORS, Category
 from wsc.isa.values import VALUES, Class
 
 
@@ -15,7 +15,7 @@ def result(op: Op, values: list[Any]) -> Any:
 
     What lies in SRAM is not known.
     """
-    if BY_NAME[op.name].form is Form.LOAD:
+    if BY_NAME[op.name].category is Category.LOAD:
         return 0
     if op.name in ("i.set", "i.index"):
         return values[0]

@@ -20,7 +20,7 @@ from wsc.cost.tiles import Axis, stretches
 from wsc.isa.expr import Binary, Expr, Int, Name, apply, binary, names, substitute
 from wsc.isa.program import Call, If, Loop, Op, Procedure, Scalar, Statement
 from wsc.isa.statements import blocks, statements
-from wsc.isa.table import BY_NAME, OPERATORS, Form
+from wsc.isa.table import BY_NAME, OPERATORS, Category
 
 TILES = 66_000  # of which is found what they send (all of 256 x 256), and ...
 ENTRIES = 600_000  # ... of all their messages that many, but at least those of ...
@@ -98,7 +98,7 @@ class Senders:
 
     def _matters(self, statement: Statement, needed: set[str] | frozenset[str]) -> bool:
         if isinstance(statement, Op):
-            return BY_NAME[statement.name].form is Form.SEND or statement.register in needed
+            return BY_NAME[statement.name].category is Category.SEND or statement.register in needed
         if isinstance(statement, Call):
             return self.some(statement.procedure)
         return any(self._matters(item, needed) for block in blocks(statement) for item in block)
@@ -151,7 +151,7 @@ class Senders:
     def _block(self, body: tuple[Statement, ...], frame: Frame, lanes: Any) -> None:
         for statement in body:
             if isinstance(statement, Op):
-                if BY_NAME[statement.name].form is Form.SEND:
+                if BY_NAME[statement.name].category is Category.SEND:
                     self._send(statement, frame, lanes)
                 else:
                     self._compute(statement, frame, lanes)

@@ -31,7 +31,7 @@ from wsc.isa.expr import Binary, Expr, Name, apply, evaluate, names
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Call, Loop, Mem, Op, Program, Queue, Statement
 from wsc.isa.statements import instructions, statements
-from wsc.isa.table import BY_NAME, COMPUTING, Form, Timing, operand_type
+from wsc.isa.table import BY_NAME, COMPUTING, Category, Timing, operand_type
 from wsc.isa.types import DType
 
 Frame = dict[str, Any]
@@ -65,12 +65,14 @@ class Token:
     """What an instruction gives to a semaphore in some tiles, when it is done.
 
     here: tiles in which it is there, and not taken yet; time: since when.
-    promised: tiles in which it will come, at a time that is not known yet.
+    promised: tiles in which it will come, at a time that is not known yet; comes: whether there are
+    any.
     """
 
     here: np.ndarray
     time: np.ndarray
     promised: np.ndarray
+    comes: bool = False
 
     @staticmethod
     def given(lanes: Lanes, time: np.ndarray) -> Token:
@@ -80,7 +82,8 @@ class Token:
     @staticmethod
     def promise(lanes: Lanes) -> Token:
         """One that will come."""
-        return Token(np.zeros_like(lanes.mask), np.zeros(lanes.mask.shape), lanes.mask.copy())
+        none, never = np.zeros_like(lanes.mask), np.zeros(lanes.mask.shape)
+        return Token(none, never, lanes.mask.copy(), comes=True)
 
     def keep(self, time: np.ndarray, where: np.ndarray) -> None:
         """What was promised comes, in some tiles."""
@@ -88,6 +91,11 @@ class Token:
         np.copyto(self.time, time, where=where)
         self.here |= where
         self.promised &= ~where
+        self.comes = bool(self.promised.any())
+
+    def is_promised(self, where: np.ndarray) -> bool:
+        """Whether it will come in one of these tiles."""
+        return self.comes and bool((self.promised & where).any())
 
     def take(self, where: np.ndarray) -> None:
         """It is taken, in some tiles."""
@@ -167,7 +175,9 @@ class Threads:
         self.busy = np.zeros(self.unit.shape, bool)  # until a cycle that is not known yet
         self.tokens: dict[int, list[Token]] = {}
         self.network = {
-            op.semaphore for op in _operations(program) if BY_NAME[op.name].form is Form.SEND
+            op.semaphore
+            for op in _operations(program)
+            if BY_NAME[op.name].category is Category.SEND
         }
         self.streams = Streams(program, self.model, self.x, self.y)
         self.messages: list[Messages] = []
@@ -253,7 +263,7 @@ class Threads:
     def _compute(self, op: Op, frame: Frame, lanes: Lanes) -> None:
         """Give a register the value of a scalar instruction."""
         assert op.register is not None
-        operands = op.operands if BY_NAME[op.name].form is not Form.LOAD else ()
+        operands = op.operands if BY_NAME[op.name].category is not Category.LOAD else ()
         value = result(op, [self._code(operand.value)(frame) for operand in operands])  # type: ignore[union-attr]
         if frame is self.main_frame:
             self.sources.computed(op, frame, lanes.whole)
@@ -271,7 +281,7 @@ class Threads:
                 token.time += cycles
         for work, _, _ in self.recent:
             work.start = work.start + cycles
-            work.done += cycles
+            work.put_off(cycles)
         self.streams.advance(cycles, words)
 
     # --- blocks from the edge ----------------------------------------------------
@@ -505,7 +515,7 @@ class Threads:
         """Remember what a unit was given, until it is over for all tiles."""
         if len(self.recent) >= MOST_RECENT:
             now = float(self.time.min())
-            kept = [item for item in self.recent if not item[0].known or item[0].last > now]
+            kept = [item for item in self.recent if item[0].last > now]
             self.recent = kept
         self.recent.append(given)
 
@@ -518,7 +528,7 @@ class Threads:
                 self.unit[unit] += np.where(free, cycles, 0.0)
                 if token is not None:
                     token.time += np.where(token.here, cycles, 0.0)
-        work.done += cycles
+        work.put_off(cycles)
 
     def _free(self, unit: int, lanes: Lanes) -> Steps:
         """Main threads wait until a unit has done what it was given before."""
@@ -553,11 +563,11 @@ class Threads:
     def _take(self, semaphore: int, count: int, lanes: Lanes) -> Steps:
         mask = lanes.mask
         while True:
-            if any((token.promised & mask).any() for token in self.tokens.get(semaphore, [])):
+            if any(token.is_promised(mask) for token in self.tokens.get(semaphore, [])):
                 self._settle()
-            held = [t for t in self.tokens.get(semaphore, []) if t.here.any() or t.promised.any()]
+            held = [t for t in self.tokens.get(semaphore, []) if t.comes or t.here.any()]
             self.tokens[semaphore] = held
-            promised = any((token.promised & mask).any() for token in held)
+            promised = any(token.is_promised(mask) for token in held)
             here = np.array([token.here for token in held]).reshape(len(held), *mask.shape)
             enough = bool(((here.sum(axis=0) >= count) | ~mask).all())
             if enough and (self.forced or not promised):

@@ -21,7 +21,7 @@ from wsc.cost.unpredictable import Unpredictable
 from wsc.isa.expr import apply, names
 from wsc.isa.program import Call, If, Loop, Op, Procedure, Statement
 from wsc.isa.statements import assigned, expressions, statements
-from wsc.isa.table import BY_NAME, CONTROL_TIMING, Form, Timing
+from wsc.isa.table import BY_NAME, CONTROL_TIMING, Category, Timing
 
 MOST_TURNS = 1 << 20  # of all loops together, those left out aside: it ends in moments
 
@@ -74,7 +74,10 @@ class Walk(Threads):
             else:
                 call = statement if isinstance(statement, Call) and lanes.whole else None
                 if call is None or not self._again(call, frame):
-                    if not isinstance(statement, Op) or BY_NAME[statement.name].form not in SCALARS:
+                    if (
+                        not isinstance(statement, Op)
+                        or BY_NAME[statement.name].category not in SCALARS
+                    ):
                         self.calls.last = None
                     yield from self._block(self._alone(statement), frame, lanes)
                     if call is not None:
@@ -108,10 +111,10 @@ class Walk(Threads):
             if isinstance(statement, Scalars):
                 self._scalars(statement, frame, lanes)
             elif isinstance(statement, Op):
-                form = BY_NAME[statement.name].form
-                if form is Form.VECTOR:
+                category = BY_NAME[statement.name].category
+                if category is Category.VECTOR:
                     yield from self._vector(statement, frame, lanes)
-                elif form is Form.SEND:
+                elif category is Category.SEND:
                     self._send(statement, frame, lanes)
                 elif statement.name == "wait":
                     yield from self._wait(statement, frame, lanes)
@@ -288,7 +291,9 @@ class Walk(Threads):
         known = self._sending.get(id(loop))
         if known is None:
             found = [item for item in statements(loop.body) if isinstance(item, Op | Call)]
-            known = any(isinstance(i, Op) and BY_NAME[i.name].form is Form.SEND for i in found)
+            known = any(
+                isinstance(i, Op) and BY_NAME[i.name].category is Category.SEND for i in found
+            )
             known |= id(loop) in self._places and any(isinstance(i, Call) for i in found)
             self._sending[id(loop)] = known
         return known

@@ -20,7 +20,7 @@ from wsc.isa.operands import IDENTIFIER, build_string, show_edge_name
 from wsc.isa.parser import parse
 from wsc.isa.program import Location, Program
 from wsc.isa.shown import named
-from wsc.isa.table import BY_NAME, Form, Instr
+from wsc.isa.table import BY_NAME, Category, Instr
 from wsc.isa.tokens import TextLine, Token, text_lines
 from wsc.isa.types import DType
 from wsc.isa.verifier import doubts, verify
@@ -412,7 +412,7 @@ def _row(mnemonic: str) -> str:
 def _instruction(mnemonic: str, fabric: Fabric | None) -> str:
     row: Instr = BY_NAME[_row(mnemonic)]
     parts = [f"**{mnemonic}**: {row.doc}"]
-    if row.form in (Form.VECTOR, Form.SEND):
+    if row.category in (Category.VECTOR, Category.SEND):
         operands = ", ".join(role.value for role in row.operands)
         parts.append(f"operands: {operands}" + ("; may run on a stream unit" * row.on_unit))
     timing = f"timing class `{row.timing.value}`"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -18,8 +18,8 @@ from wsc.isa.types import Side
 
 FIRST_OWNERS = 24  # columns that are all followed at the begin of a row
 LONG = 256  # columns of a row on which those are a small part of all
-LARGEST_PART = 0.75  # of a ramp's cycles that other words have beside those of a chain
 MOST_INTERPRETED = 300  # sampled tiles whose chains are followed without Numba
+LARGEST_PART = 0.75  # of a ramp's cycles that other words have beside those of a chain
 
 
 @dataclass(frozen=True)
@@ -143,22 +143,6 @@ class Coming:
     until: np.ndarray
 
 
-@dataclass(frozen=True, slots=True)
-class Swept:
-    """What was found of instructions on a chain, by tiles.
-
-    found: where it was. holds: where that of the tile before has to wait. ended: the cycle in which
-    it is over. apart: cycles between its last words. behind: by how much the one before is over
-    sooner, where that waits.
-    """
-
-    found: np.ndarray
-    holds: np.ndarray
-    ended: np.ndarray
-    apart: np.ndarray
-    behind: np.ndarray
-
-
 class ChainStream(Stream):
     """Streams from neighbour to neighbour in one direction.
 
@@ -172,7 +156,9 @@ class ChainStream(Stream):
     was posted since the chain was gone along. Who finds its partners does not depend on times, so
     that going along it again finds none.
     recent: instructions whose times are known, but may become later (``joined``). Of the last one
-    of each tile ended, holds, apart and behind: as in ``Swept``.
+    of each tile: ended, the cycle in which it is over; apart, cycles between its last words;
+    behind, cycles from the end of the one before to its own, if that is held up by it; holds,
+    whether that has to wait for it.
     """
 
     far: ClassVar[bool] = False  # whether senders may lie between two sampled tiles
@@ -187,9 +173,8 @@ class ChainStream(Stream):
         self.first, self.last = np.zeros(site.shape), np.zeros(site.shape)
         self.sent = np.zeros(site.shape, bool)
         self.come, self.since, self.until = (np.zeros(site.shape) for _ in range(3))
-        self.idle, self.ended = np.zeros(site.shape), np.zeros(site.shape)
-        self.apart, self.behind = np.zeros(site.shape), np.zeros(site.shape)
-        self.holds = np.zeros(site.shape, bool)
+        self.idle, self.ended, self.apart = (np.zeros(site.shape) for _ in range(3))
+        self.behind, self.holds = np.zeros(site.shape), np.zeros(site.shape, bool)
         self.posted: list[Posted] = []
         self.recent: list[Work] = []
         self.swept = False
@@ -247,18 +232,13 @@ class ChainStream(Stream):
             return False
         self.swept = True
         asked = self._asked()
-        swept = self._sweep(asked, self._others(asked))
-        if not swept.found.any():
+        found, done, holds = self._sweep(asked, self._others(asked))
+        if not found.any():
             return False
-        for array, new in (
-            (self.ended, swept.ended),
-            (self.holds, swept.holds),
-            (self.apart, swept.apart),
-            (self.behind, swept.behind),
-        ):
-            np.copyto(array, new, where=swept.found)
+        np.copyto(self.ended, done, where=found)
+        np.copyto(self.holds, holds, where=found)
         for item in self.posted:
-            item.work.end(swept.ended, item.work.waiting & swept.found)
+            item.work.end(done, item.work.waiting & found)
         self.recent += [item.work for item in self.posted if item.work.known]
         self.posted = [item for item in self.posted if not item.work.known]
         return True
@@ -300,38 +280,69 @@ class ChainStream(Stream):
         """The words that each tile has received last, or will with what has been posted."""
         if not self.posted or self.swept:
             return Coming(self.come, self.since, self.until)
-        kept = (self.first, self.last, self.sent, self.come, self.since, self.until, self.idle)
-        before = [array.copy() for array in kept]
+        before = [array.copy() for array in self._kept]
         self._sweep(self._asked(), [])
         found = Coming(self.come.copy(), self.since.copy(), self.until.copy())
-        for array, old in zip(kept, before, strict=True):
+        for array, old in zip(self._kept, before, strict=True):
             np.copyto(array, old)
         return found
 
-    def _sweep(self, asked: Asked, others: list[Coming]) -> Swept:
-        """Go along the chain once. others: words that share the ramps."""
-        kept = self.sent, self.first, self.last, self.come, self.since, self.until, self.idle
-        given = asked.todo, asked.receives, asked.sends, asked.start, asked.count, asked.pace
-        shape, size = self._view(self.first).shape, self.first.size
-        shared = np.empty((3, len(others), size))
+    @property
+    def _kept(self) -> list[np.ndarray]:
+        """What going along the chain changes."""
+        words = [self.come, self.since, self.until]
+        return [self.sent, self.first, self.last, *words, self.idle, self.apart, self.behind]
+
+    def _sweep(
+        self, asked: Asked, others: list[Coming]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Go along the chain once.
+
+        others: words that share the ramps.
+
+        Returns:
+            Where times are found now, when instructions end there, and where those of the tile
+            before wait for them.
+        """
+        given = [asked.todo, asked.receives, asked.sends, asked.start, asked.count, asked.pace]
+        shared = np.empty((3, len(others), self.first.size))
         for number, words in enumerate(others):
             for place, array in enumerate((words.since, words.until, words.count)):
                 shared[place, number] = self._view(array).ravel()
-        # Tiles in the order of the chain; those of one place are one behind the other.
-        flat = [self._view(array).flatten() for array in (*given, *kept)]
-        found = [np.zeros(size, bool), np.zeros(size, bool), *(np.zeros(size) for _ in range(3))]
-        tables: list[Any] = [*flat, *found]
-        run: Callable[..., None] = by_numba(_pass_on)
+        found, ended = np.zeros(self.first.shape, bool), np.zeros(self.first.shape)
+        holds = np.zeros(self.first.shape, bool)
+        ways = self.site.model.ramp, self.queue, self.slack, self.hop
+        run = self._compiled(_pass_on)
+        self._along(
+            run, [self.far, *map(float, ways)], shared, given, [*self._kept, found, ended, holds]
+        )
+        return found, ended, holds
+
+    def _compiled(self, run: Callable[..., None]) -> Callable[..., None]:
+        """A function that goes along chains, as fast as is worth while."""
+        return run if self.first.size <= MOST_INTERPRETED else by_numba(run)
+
+    def _along(
+        self,
+        run: Callable[..., None],
+        numbers: Sequence[float],
+        shared: np.ndarray,
+        given: Sequence[np.ndarray],
+        changed: Sequence[np.ndarray],
+    ) -> None:
+        """Let a function go along all chains side by side.
+
+        Tiles are in the order of the chain, those of one place of all chains one behind the other.
+        changed: arrays that it changes, behind those that are given.
+        """
+        shape = self._view(self.first).shape
         line: list[Any] = [self.before, self.delay, self.gaps.astype(float), *shared]
-        if size <= MOST_INTERPRETED:  # Python's lists are faster there
-            run = _pass_on
+        tables: list[Any] = [self._view(array).flatten() for array in (*given, *changed)]
+        if self.first.size <= MOST_INTERPRETED:  # Python's lists are faster there
             line, tables = ([array.tolist() for array in part] for part in (line, tables))
-        numbers = self.hop, self.slack, self.queue, self.site.model.ramp
-        run(shape[1], self.far, *map(float, numbers), *line, *tables)
-        swept = [np.empty_like(self.first, array.dtype) for array in found]
-        for array, values in zip((*kept, *swept), tables[len(given) :], strict=True):
+        run(shape[1], *numbers, *line, *tables)
+        for array, values in zip(changed, tables[len(given) :], strict=True):
             self._view(array)[...] = np.asarray(values).reshape(shape)
-        return Swept(*swept)
 
     def joined(self, walk: Walker, work: Work) -> None:
         """Words of another stream come up the ramps in turn with the last ones of this one.
@@ -353,26 +364,9 @@ class ChainStream(Stream):
     def _make_later(self, walk: Walker, cycles: np.ndarray) -> None:
         """The last words that tiles received came so much later, and what waits for them is."""
         before = self.ended.copy()
-        more, apart, holds = map(self._view, (cycles, self.apart, self.holds))
-        behind = self._view(self.behind)
-        last, until, ended = map(self._view, (self.last, self.until, self.ended))
-        # A word that is late is so for the tiles behind, too, unless it would have waited there.
-        for place in range(len(self.gaps)):
-            previous = self.before[place]
-            if previous >= 0:
-                waited = until[place] - 1 - last[previous] - self.delay[place]
-                late = np.where(holds[place], more[previous] - waited, 0.0)
-                np.maximum(more[place], late, out=more[place])
-        until += more
-        last += more
-        np.maximum(ended, until - 1 + apart, out=ended, where=more > 0)
-        # Who sends it waits for it, but for the words that lie in between.
-        for place in range(len(self.gaps) - 1, -1, -1):
-            previous = self.before[place]
-            if previous >= 0:
-                waits = holds[place] & (more[place] > 0)
-                held = ended[place] - behind[place]
-                np.maximum(ended[previous], held, out=ended[previous], where=waits)
+        given = [self.holds, self.apart, self.behind]
+        changed = [cycles, self.last, self.until, self.ended]
+        self._along(self._compiled(_hold_up), [], np.empty((0, 0)), given, changed)
         later = self.ended - before
         for item in self.recent:
             last_one = item.lanes.mask & (item.done == before) & (later > 0)
@@ -440,10 +434,10 @@ class ChainStream(Stream):
 def _pass_on(
     across: Any,
     far: Any,
-    hop: Any,
-    slack: Any,
-    queue: Any,
     ramp: Any,
+    queue: Any,
+    slack: Any,
+    hop: Any,
     before: Any,
     delay: Any,
     gaps: Any,
@@ -463,18 +457,18 @@ def _pass_on(
     since: Any,
     until: Any,
     idle: Any,
-    found: Any,
-    holds: Any,
-    ended: Any,
     apart: Any,
     behind: Any,
+    found: Any,
+    ended: Any,
+    holds: Any,
 ) -> None:
     """Go along ``across`` chains side by side: who has its words, and when they pass.
 
-    The tiles of one place of all chains are one behind the other. hop, slack, queue: as in
-    ``ChainStream``. ramp: cycles over both ramps. before, delay, gaps: by place, as there.
-    others_since, others_until, others_count: words of others on the ramp. todo ... pace: as in
-    ``Asked``. sent ... idle: as in ``ChainStream``, and changed. found ... behind: as in ``Swept``.
+    ramp: cycles of a ramp's way. before, delay, gaps: by place, as in ``ChainStream``. others_...:
+    words of others on the ramp, as in ``Coming``. todo ... pace: as in ``Asked``. sent ... behind:
+    as in ``ChainStream``, and changed. found, ended, holds: where times are found now, when
+    instructions end there, and where those of the tile before wait for them.
     """
     places = len(before)
     took = [False] * (places * across)
@@ -486,7 +480,7 @@ def _pass_on(
             at = place * across + lane
             if not todo[at]:
                 continue
-            ready, begin, apart[at] = not receives[at], start[at], pace[at]
+            ready, begin, between = not receives[at], start[at], pace[at]
             more = max(count[at] - 1.0, 0.0) * pace[at]
             end = begin + more
             if previous >= 0:
@@ -503,8 +497,8 @@ def _pass_on(
                         both = max(min(mine, others_count[other][at] - max(-ahead, 0.0)), 0.0)
                         both *= max(2.0 - pace[at], 0.0)
                         later[at] += both
-                        if both > 0.0 and end < others_until[other][at]:
-                            apart[at] = max(apart[at], 2.0)  # it is over while the other goes on
+                        if both > 0 and end < others_until[other][at]:
+                            between = max(between, 2.0)
                     end += later[at]
             elif far:
                 # Nobody before it is sampled: they begin when it does itself.
@@ -519,8 +513,8 @@ def _pass_on(
                 first[at], last[at], sent[at] = begin, end, True
             if took[at]:
                 come[at], since[at], until[at] = count[at], begin, end + 1.0
-                idle[at] = until[at] - begin - count[at] - later[at]
-            found[at], ended[at] = True, end + pace[at]
+                idle[at] = end + 1.0 - begin - count[at] - later[at]
+            found[at], ended[at], apart[at] = True, end + pace[at], between
     # The sender waits for its neighbour, which need not be the next sampled tile: the
     # tiles between the two hold as many wavelets, each, as fit in between two cores.
     # One that is held itself passes the last words on at its pace, so it holds those before it:
@@ -529,19 +523,66 @@ def _pass_on(
         room = slack * gaps[place]
         for lane in range(across):
             at, prior = place * across + lane, before[place] * across + lane
+            if not found[at]:
+                continue
+            # Between the ends of both lie the words that lie between them; that there is room is
+            # known a ramp's way later. No words lie in the queue of the last tile of a chain, which
+            # is held up by its ramp.
+            full = slack * apart[at] - (ramp if apart[at] > 1.0 else 0.0)
+            final_one = not sends[at] and apart[at] > 1.0
+            nearest = (slack - queue) * apart[at] if final_one else full
+            behind[at] = full * (gaps[place] - 1.0) + nearest
             if not took[at] or not found[prior] or count[at] <= slack:
                 continue
+            holds[at] = True
             held = start[at] + (count[at] - room) * pace[at]
-            if gaps[place] > 1:
+            if gaps[place] > 1.0:
                 near = first[prior] + hop + (count[at] - slack) * pace[at]
                 held = max(held, near) if count[at] > room else near
-            # What lies in between is over later by as much; that there is room again is known a
-            # ramp's way later. No words lie in the queue of the last tile, whose ramp is slow.
-            full = slack * apart[at] - (ramp if apart[at] > 1.0 else 0.0)
-            last_one = not sends[at] and apart[at] > 1.0
-            nearest = (slack - queue) * apart[at] if last_one else full
-            holds[at], behind[at] = True, full * (gaps[place] - 1.0) + nearest
             if ended[at] > final[at] - later[at] + pace[at]:
                 held = max(held, ended[at] - behind[at])
             ended[prior] = max(ended[prior], held)
             apart[prior] = max(apart[prior], apart[at])
+
+
+def _hold_up(
+    across: Any,
+    before: Any,
+    delay: Any,
+    gaps: Any,
+    holds: Any,
+    apart: Any,
+    behind: Any,
+    cycles: Any,
+    last: Any,
+    until: Any,
+    ended: Any,
+) -> None:
+    """The last words that came are so many cycles later, and so is what waits for them.
+
+    cycles: those of each tile; they become those by which its words are later after all. All other
+    arrays are as in ``ChainStream``.
+    """
+    places = len(gaps)
+    # A word that is late is so for the tiles behind, too, unless it would have waited there.
+    for place in range(places):
+        if before[place] < 0:
+            continue
+        for lane in range(across):
+            at, prior = place * across + lane, before[place] * across + lane
+            if holds[at]:
+                waited = until[at] - 1.0 - last[prior] - delay[place]
+                cycles[at] = max(cycles[at], cycles[prior] - waited)
+    for at in range(places * across):
+        until[at] += cycles[at]
+        last[at] += cycles[at]
+        if cycles[at] > 0.0:
+            ended[at] = max(ended[at], until[at] - 1.0 + apart[at])
+    # Who sends it waits for it, but for the words that lie in between.
+    for place in range(places - 1, -1, -1):
+        if before[place] < 0:
+            continue
+        for lane in range(across):
+            at, prior = place * across + lane, before[place] * across + lane
+            if holds[at] and cycles[at] > 0.0:
+                ended[prior] = max(ended[prior], ended[at] - behind[at])

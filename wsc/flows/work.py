@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 
 import numpy as np
 
@@ -16,7 +17,8 @@ class Work:
     Arrays have the shape [rows, columns] of the sampled tiles. start: first cycle in which a row
     may start. count: rows, each of ``pace`` cycles. over: where it is known when the instruction
     is over. done: that cycle; of no meaning elsewhere. waiting: its tiles in which the end is not
-    known yet. known: whether there are none.
+    known yet. known: whether there are none. last: when it is over in all its tiles, without end
+    where that is not known.
     """
 
     lanes: Lanes
@@ -27,6 +29,7 @@ class Work:
     done: np.ndarray = field(init=False)
     waiting: np.ndarray = field(init=False)
     known: bool = field(init=False)
+    last: float = field(init=False, default=inf)
 
     def __post_init__(self) -> None:
         self.over = np.zeros(self.lanes.mask.shape, bool)
@@ -39,14 +42,19 @@ class Work:
         """End of the instruction if nothing keeps it waiting."""
         return self.start + self.count * self.pace
 
-    @property
-    def last(self) -> float:
-        """When it is over in all its tiles, of those where that is known."""
-        return float(self.done.max(initial=0.0, where=self.lanes.mask & self.over))
+    def put_off(self, cycles: np.ndarray) -> None:
+        """It is over so many cycles later."""
+        self.done += cycles
+        self._look()
 
     def end(self, done: np.ndarray, where: np.ndarray) -> None:
         """Set the cycle in which it is over, in some tiles."""
         np.copyto(self.done, done, where=where)
         self.over |= where
         self.waiting &= ~where
+        self._look()
+
+    def _look(self) -> None:
         self.known = not self.waiting.any()
+        if self.known:
+            self.last = float(self.done.max(initial=0.0, where=self.lanes.mask))

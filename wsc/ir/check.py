@@ -37,7 +37,7 @@ from wsc.ir.graph import (
     Transpose,
     Type,
 )
-from wsc.isa.table import BY_NAME, Form, operand_type
+from wsc.isa.table import BY_NAME, Category, operand_type
 from wsc.isa.types import DType
 
 
@@ -131,7 +131,7 @@ def _check_step(number: int, step: Step, inputs: Sequence[Type], results: Sequen
     row = BY_NAME.get(step.op)
     _require(row is not None, f"{where}: no such instruction")
     assert row is not None
-    _require(row.form is Form.VECTOR and not row.accumulates, f"{where}: not elementwise")
+    _require(row.category is Category.VECTOR and not row.accumulates, f"{where}: not elementwise")
     _require(step.dtype in row.types, f"{where}: no such type of this instruction")
     wanted = operand_types(step)
     _require(len(step.args) == len(wanted), f"{where}: takes {len(wanted)} arguments")

@@ -11,7 +11,7 @@ what it is stops the import.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
@@ -318,7 +318,9 @@ class Placed:
     but for the names of buffers, of edge tensors and of nodes. addresses: buffer -> byte address,
     empty before the memory pass. steps: the tasks that are done again and again, None if all are
     done once. noted: how nodes got their forms, for those who ask. cut: layers that the program has
-    beside those whose tasks are here. No text holds these two.
+    beside those whose tasks are here. further: gives the names of their buffers, by those of the
+    layer before them. alike: of the buffers that no task names, since their layers were left out,
+    one of a layer that is here. No text holds these four.
     """
 
     name: str
@@ -331,6 +333,10 @@ class Placed:
     steps: Steps | None = None
     noted: tuple[Noted, ...] = field(default=(), compare=False, repr=False)
     cut: Cut | None = field(default=None, compare=False, repr=False)
+    further: Callable[[Sequence[str]], dict[str, tuple[str, ...]]] | None = field(
+        default=None, compare=False, repr=False
+    )
+    alike: dict[str, str] = field(default_factory=dict[str, str], compare=False, repr=False)
 
     def parts(self) -> tuple[range, range, range]:
         """The tasks that are done once, those of a step, and those at the end."""

@@ -28,7 +28,7 @@ from wsc.ir.tasks import (
 from wsc.isa.expr import RESERVED, names
 from wsc.isa.program import Mem, Op
 from wsc.isa.statements import assigned, expressions, iterations, statements
-from wsc.isa.table import BY_NAME, Form
+from wsc.isa.table import BY_NAME, Category
 from wsc.kernels.asm import Emission
 from wsc.kernels.context import SYNC, Context
 from wsc.kernels.contract import emit_contract
@@ -76,7 +76,7 @@ def _check(task: Task, emission: Emission) -> None:
         used |= {name for node in expressions(statement) for name in names(node)}
         if isinstance(statement, Op) and statement.operands:
             target = statement.operands[0]
-            stores = BY_NAME[statement.name].form is not Form.LOAD
+            stores = BY_NAME[statement.name].category is not Category.LOAD
             if stores and isinstance(target, Mem):
                 changed |= set(names(target.address))
     # What a body counts with is its own.

@@ -41,8 +41,8 @@ from wsc.ir.graph import (
     Transpose,
 )
 from wsc.ir.terms import Number, Term
-from wsc.isa.derivatives import DERIVATIVES, WITHOUT
 from wsc.isa.types import DType
+from wsc.isa.values import DERIVATIVES, WITHOUT
 
 
 class NoDerivative(Exception):

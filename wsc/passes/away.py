@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from wsc.ir.check import check_graph
+from wsc.ir.cut import Cut
 from wsc.ir.graph import Graph, Keep, Node
 from wsc.passes.layers import Layers, find_layers
 from wsc.passes.stage import Pass
@@ -29,6 +30,7 @@ class Away(Pass[Graph, Graph]):
     """
 
     loss: str
+    cut: Cut | None = None  # the layers that the graph is without: names go on behind theirs
     name: ClassVar[str] = "away"
 
     def apply(self, stage: Graph) -> Graph:
@@ -81,7 +83,8 @@ class Away(Pass[Graph, Graph]):
                 stems += 1
                 stem = KEPT if stems == 1 else f"{KEPT}{stems}"
                 for layer, value in enumerate(column):
-                    name = f"{stem}.{layer}"
+                    number = layer if self.cut is None else self.cut.whole(layer)
+                    name = f"{stem}.{number}"
                     while name in taken:
                         name += "'"
                     taken.add(name)

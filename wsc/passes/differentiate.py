@@ -13,8 +13,8 @@ from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.check import check_graph
 from wsc.ir.graph import Arg, Graph, GraphOutput, Map, Move, Node, Pad, Reduce, Slice, Step
 from wsc.ir.naming import ANEW, block_of
-from wsc.isa.derivatives import WITHOUT
 from wsc.isa.types import DType
+from wsc.isa.values import WITHOUT
 from wsc.passes.adjoint import NoDerivative, Place, adjoint
 from wsc.passes.layers import Layers, find_layers
 from wsc.passes.stage import Pass
@@ -157,7 +157,7 @@ class _Backwards:
         # The same of stretches that are computed once more each, whatever layers are.
         self.stretches = _stretches(graph.nodes)
         self.again: dict[str, str] = {}  # a value of the layer at hand -> the same, computed again
-        self.inside = False  # whether the walk is within such a stretch
+        self.inside = set[str]()  # what such a stretch gives, if the walk is within one
         self.gradients: dict[str, Value] = {}
         self.parts: dict[str, dict[_Part, Value]] = {}
         self.refused: dict[tuple[str, str], None] = {}
@@ -169,13 +169,14 @@ class _Backwards:
         self.gradients[self.loss.name] = whole
         outside, first = dict[str, str](), -1
         for number, node in reversed(list(enumerate(self.graph.nodes))):
-            self._complete(node.output)
+            with self.build.at(f"{node.name}{GRADIENT}", node.origin):
+                self._complete(node.output)
             if number in self.begins:
                 self.again = {}
                 self._recompute(self.graph.nodes[self.begins[number] : number + 1], AGAIN)
             if number in self.stretches and self._reached(number):
                 outside, first = dict(self.again), self.stretches[number]
-                self.inside = True
+                self.inside = {item.output for item in self.graph.nodes[first : number + 1]}
                 self._recompute(self.graph.nodes[first : number + 1], ".anew")
             if node.output in self.parts:
                 with self.build.at(f"{node.name}{GRADIENT}", node.origin):
@@ -183,7 +184,7 @@ class _Backwards:
             if node.output in self.gradients and node.output in varied:
                 self._node(node, dependent, varied)
             if number == first:
-                self.again, first, self.inside = outside, -1, False
+                self.again, first, self.inside = outside, -1, set[str]()
         if self.refused:
             listed = [f"{what} ({why})" for what, why in self.refused]
             more = f", and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
@@ -301,11 +302,10 @@ class _Backwards:
     def _add(self, name: str, gradient: Value) -> None:
         """A value that several nodes read has the sum of what they give.
 
-        What the blocks of an attention give is many parts: their sum is a single one until all
-        have given.
+        Blocks of an attention are many, and each gives a part: parts are added in single precision.
         """
         before = self.gradients.get(name)
-        if before is not None and self.inside:
+        if before is not None and self.inside and name not in self.inside:
             both = [self.build.cast(value, DType.F32) for value in (before, gradient)]
             gradient = self.build.map(lambda a, b: a + b, *both, hint="both")
         elif before is not None:

@@ -98,8 +98,12 @@ class Emit(Pass[Placed, Program]):
             )
             for part in placed.parts()
         ]
-        if placed.cut is not None and [len(part.layers) for part in parts] != [1, 0, 0]:
-            raise NotAlike
+        if placed.cut is not None and [len(part.layers) for part in parts] != [
+            len(placed.layers),
+            0,
+            0,
+        ]:
+            raise NotAlike  # each stack is without the same layers
         code = [statement for part in parts for statement in part.main]
         named, consumers = named_calls(tuple(code), [bool(own) for own in streams])
         streams = [
@@ -109,7 +113,7 @@ class Emit(Pass[Placed, Program]):
         first, second = len(parts[0].main), len(parts[0].main) + len(parts[1].main)
         main = _repeating(named[:first], named[first:second], named[second:], placed.steps)
         if placed.cut is not None:
-            main = _deep(main, names.count(parts[0].layers[0]))
+            main = _deep(main, [names.count(run) for run in parts[0].layers])
         played = _played(streams, parts, placed, names)
         memory = tensors(placed)
         if len(code) < len(steps):
@@ -133,6 +137,8 @@ class Emit(Pass[Placed, Program]):
             transfers=played,
             names=tuple((name, entries) for entries, name in names.tables.items()),
         )
+        if placed.cut is not None:
+            _require_all_named(program)
         program = program.with_(edge_tensors=_in_families(program))
         return described(declared(program), self.fabric)
 
@@ -153,7 +159,7 @@ class Emit(Pass[Placed, Program]):
         _, step, _ = before.parts()
         wanted = len(before.tasks) + len(step) * (_count(before.steps) - 1)
         if before.cut is not None:
-            wanted += before.cut.left * before.layers[0].period
+            wanted += sum(before.cut.left * layers.period for layers in before.layers)
         if len([*_executed(region.main)]) != wanted:
             yield f"main does not make one call for each of the {wanted} times that a task is done"
 
@@ -198,10 +204,11 @@ def _repeating(
     return (*before, *step, *behind)
 
 
-def _deep(main: tuple[Statement, ...], count: int) -> tuple[Statement, ...]:
-    """Main with so many turns of its only loop over layers."""
+def _deep(main: tuple[Statement, ...], counts: Iterable[int]) -> tuple[Statement, ...]:
+    """Main with so many turns of its loops over layers."""
+    left = iter(counts)
     return tuple(
-        replace(item, count=Int(count))
+        replace(item, count=Int(next(left)))
         if isinstance(item, Loop) and item.register == LAYER
         else item
         for item in main
@@ -272,25 +279,35 @@ def _executed(body: Iterable[Statement]) -> Iterator[Call]:
             yield statement
 
 
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """The body of the first of some tasks. buffers, tensors: those that this one names."""
+
+    buffers: list[str]
+    tensors: list[str]
+    instance: Instance
+
+
 @dataclass(slots=True)
 class _Bodies:
     """Bodies of tasks; tasks that differ in names alone go through a kernel once."""
 
     context: Context
-    known: dict[Hashable, tuple[Task, Instance]] = field(default_factory=dict)
+    known: dict[Hashable, _Body] = field(default_factory=dict)
 
     def of(self, task: Task) -> Instance:
         """The body of a task, numbers apart."""
-        buffers = buffers_of(task)
-        types = [self._type(name) for name in edge_names(task)]
+        buffers, tensors = buffers_of(task), edge_names(task)
+        types = tuple(self._type(name) for name in tensors)
         same = form(task, positions=True, names=False)
-        key = (same, tuple(types), tuple(map(buffers.index, buffers)))
-        if key not in self.known:
-            self.known[key] = (task, take_apart(emit(task, self.context)))
-        first, instance = self.known[key]
-        memory = dict(zip(buffers_of(first), buffers, strict=True))
-        edge = dict(zip(edge_names(first), edge_names(task), strict=True))
-        return instance.over(memory, edge, task.origin)
+        key = (same, types, tuple(map(buffers.index, buffers)))
+        body = self.known.get(key)
+        if body is None:
+            body = _Body(buffers, tensors, take_apart(emit(task, self.context)))
+            self.known[key] = body
+        memory = dict(zip(body.buffers, buffers, strict=True))
+        edge = dict(zip(body.tensors, tensors, strict=True))
+        return body.instance.over(memory, edge, task.origin)
 
     def _type(self, name: str) -> Hashable:
         tensor = self.context.edge_tensor(name)
@@ -345,12 +362,24 @@ def tensors(placed: Placed) -> tuple[Tensor, ...]:
     for buffer in placed.buffers:
         if buffer.name not in placed.addresses:
             continue
-        view = layouts.get(buffer.name)
+        view = layouts.get(placed.alike.get(buffer.name, buffer.name))
         words = buffer.bytes // buffer.dtype.bytes
         dims = view.extents if view is not None else (whole(words),)
         address = placed.addresses[buffer.name]
         found.append(Tensor(buffer.name, buffer.dtype, dims, address, buffer.bytes, buffer.nodes))
     return tuple(found)
+
+
+def _require_all_named(program: Program) -> None:
+    """Raise NotAlike if there is an edge tensor of a layer that no turn of a loop names."""
+    tables = dict(program.names)
+    named: set[str] = set()
+    for transfer, loop in each_transfer(program.transfers):
+        turns = range(loop.count) if loop is not None else (0,)
+        counter = loop.register if loop is not None else ""
+        named.update(expand(transfer.tensor, counter, turn, tables) for turn in turns)
+    if any(tensor.name not in named for tensor in program.edge_tensors):
+        raise NotAlike
 
 
 def _in_families(program: Program) -> tuple[EdgeTensor, ...]:

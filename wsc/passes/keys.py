@@ -143,22 +143,20 @@ class InKeys:
             with build.at(f"{out.name}{LOOK}{number}", out.origin):
                 scores = self._logits(build, keys)
                 here = build.reduce(Reduction.MAX, scores, axis, True, "most", still=True)
-                before, most = most, here
-                if before is not None:
+                before, most, scale = most, here, None
+                if before is not None:  # what the sum so far is worth under the new maximum
+                    scale = build.map(
+                        lambda a, b: (a - a.op("max", b)).op("exp"), before, here, hint="scale"
+                    )
                     most = build.map(lambda a, b: a.op("max", b), before, here, hint="above")
                 raised = build.map(lambda s, m: (s - m).op("exp"), scores, most, hint="raised")
                 row = build.reduce(Reduction.SUM, raised, axis, True, "row", still=True)
-                if before is not None and total is not None:
-                    total = build.map_as_is(
-                        lambda t, a, b, r: t * (a - b).op("exp").cast(DType.F32) + r,
-                        total,
-                        before,
-                        most,
-                        row,
-                        hint="total",
-                    )
-                else:
+                if scale is None or total is None:
                     total = row
+                else:
+                    total = build.map_as_is(
+                        lambda t, a, r: t * a.cast(DType.F32) + r, total, scale, row, hint="total"
+                    )
         assert most is not None
         assert total is not None
         with build.at(f"{out.name}.shift", out.origin):

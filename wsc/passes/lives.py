@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median_low
 
+from wsc.ir.cut import NotAlike
 from wsc.ir.tasks import Placed, Role, Run, Task, parts, roles, scratch, views
 from wsc.passes.periods import numbered, runs
 
@@ -130,9 +131,9 @@ def folded(placed: Placed, lives: list[Life]) -> list[Room]:
             alike.setdefault(place, []).append(life)
     for members in alike.values():
         if places.outlive(members):
-            rooms.append(Room(members, members[0].bytes))
+            rooms.append(places.side_by_side(members))
         else:
-            rooms += _by_steps(members, [places.step(life) for life in members])
+            rooms += _by_steps(members, places)
     return rooms
 
 
@@ -143,7 +144,7 @@ class _Places:
     """
 
     def __init__(self, placed: Placed, lives: list[Life]) -> None:
-        self.tasks, self.layers = placed.tasks, placed.layers
+        self.tasks, self.layers, self.cut = placed.tasks, placed.layers, placed.cut
         self.named = {name: life for life in lives for name in life.names}
         self.where: dict[int, Run] = {}
         self.within: dict[int, Run] = {}  # task of a layer -> the recurrence around it
@@ -188,6 +189,51 @@ class _Places:
         lasting = sum(life.last >= run.end for life in members)
         return 2 * lasting > len(members) and self.step(members[-1]) is None
 
+    def side_by_side(self, members: list[Life]) -> Room:
+        """The lives of layer after layer in one room, with places for the layers left out."""
+        return Room(members, members[0].bytes, self.whole(members))
+
+    def whole(self, members: list[Life]) -> Sequence[int]:
+        """The places of the lives of some layers among those of all.
+
+        Raises:
+            NotAlike: it is not known which they are.
+        """
+        run = self.where.get(members[-1].first)
+        if self.cut is None or run not in self.layers:
+            return range(len(members))
+        assert run is not None
+        place = (members[-1].first - run.start) % run.period
+        turns = self.tasks[run.start + place : run.end : run.period]
+        behind = self.cut.behind([task.origin for task in turns])
+        if behind is None:
+            raise NotAlike
+        begins = run.start + behind * run.period
+        return [
+            number + (self.cut.left if life.first >= begins else 0)
+            for number, life in enumerate(members)
+        ]
+
+    def usually(self, members: list[Life], later: list[int]) -> int:
+        """How many lives behind it one meets at most, in most layers or steps.
+
+        later: how many each meets of those that are there.
+
+        Raises:
+            NotAlike: what the layers left out have would have other places than these say.
+        """
+        run = self.where.get(members[-1].first)
+        if self.cut is None or run not in self.layers:
+            return median_low(later)
+        assert run is not None
+        lasting = sum(life.last >= run.end for life in members[:-1])
+        if not lasting:  # those of the layers left out meet as many as that of the one before them
+            return median_low(later + self.cut.left * later[self.cut.before - 1 : self.cut.before])
+        usual = median_low(range(len(members) + self.cut.left))
+        if 2 * lasting < len(members) or usual < TAKING_TURNS[-1]:
+            raise NotAlike
+        return usual
+
     def handed(self, layers: Run) -> Iterator[tuple[Life, Place]]:
         """What the first layer is handed, and the place of that which each one hands on."""
         for number in range(layers.start, layers.start + layers.period):
@@ -205,14 +251,15 @@ class _Places:
                     yield self.named[name], place
 
 
-def _by_steps(members: list[Life], steps: list[int | None]) -> list[Room]:
+def _by_steps(members: list[Life], places: _Places) -> list[Room]:
     """Rooms for one buffer of each step, in the order of the steps.
 
-    steps: of a recurrence within a layer, else None. Buffers that take turns do so in each layer
-    from its first step on, so that they are in the same places in the next layer.
+    Buffers that take turns do so in each layer from its first step on, so that they are in the
+    same places in the next layer.
     """
+    steps = [places.step(life) for life in members]
     if any(step is None for step in steps):
-        return _together(members)
+        return _together(members, places)
     found: list[Room] = []
     same = len({life.bytes for life in members}) == 1
     for turns in TAKING_TURNS:
@@ -235,7 +282,7 @@ def _by_steps(members: list[Life], steps: list[int | None]) -> list[Room]:
     each: dict[int | None, list[Life]] = {}
     for life, step in zip(members, steps, strict=True):
         each.setdefault(step, []).append(life)
-    return [room for lives in each.values() for room in _together(lives)]
+    return [room for lives in each.values() for room in _together(lives, places)]
 
 
 def _apart(lives: list[Life]) -> bool:
@@ -243,7 +290,7 @@ def _apart(lives: list[Life]) -> bool:
     return all(before.last < life.first for before, life in pairwise(lives))
 
 
-def _together(members: list[Life]) -> list[Room]:
+def _together(members: list[Life], places: _Places) -> list[Room]:
     """Rooms for one buffer of each step, in the order of the steps."""
     if len({life.bytes for life in members}) > 1:
         return [Room([life]) for life in members]
@@ -253,10 +300,10 @@ def _together(members: list[Life]) -> list[Room]:
         while until < len(members) and members[until].first <= life.last:
             until += 1
         later.append(until - number - 1)
-    usual = median_low(later)
+    usual = places.usually(members, later)
     turns = next((count for count in TAKING_TURNS if count > usual), None)
     if turns is None:
-        return [Room(members, members[0].bytes)]
+        return [places.side_by_side(members)]
     even = [life for life, count in zip(members, later, strict=True) if count < turns]
     odd = [Room([life]) for life, count in zip(members, later, strict=True) if count >= turns]
     return [*odd, *(Room(even[k::turns]) for k in range(turns) if even[k::turns])]

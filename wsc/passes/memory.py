@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import ClassVar
 
+import numpy as np
+
+from wsc.ir.cut import Cut
 from wsc.ir.graph import Arg
 from wsc.ir.layout import Buffer
 from wsc.ir.tasks import MapTask, Placed, read
@@ -46,12 +50,15 @@ class Allocate(Pass[Placed, Placed]):
         single = [Room([life]) for life in lives]
         rooms = folded(placed, lives)
         assign(rooms)
-        if len(rooms) < len(lives) and self._top(lives) > self.fabric.sram_bytes:
+        # Layers that were left out have to be where those that are there say.
+        free = len(rooms) < len(lives) and placed.cut is None
+        if free and self._top(lives) > self.fabric.sram_bytes:
             assign(single)
         if self.limited:
-            self._check(placed, lives)
+            self._check(placed, lives, rooms)
         addresses = {name: life.address for life in lives for name in life.names}
-        return replace(placed, addresses=addresses)
+        placed = replace(placed, addresses=addresses)
+        return placed if placed.cut is None else _with_those_left_out(placed, placed.cut, rooms)
 
     def broken(self, before: Placed, after: Placed) -> Iterator[str]:
         """What does not hold of the things that the class ensures."""
@@ -81,7 +88,7 @@ class Allocate(Pass[Placed, Placed]):
         """Bytes up to the end of the highest buffer."""
         return max(life.address + life.bytes for life in lives)
 
-    def _check(self, placed: Placed, lives: list[Life]) -> None:
+    def _check(self, placed: Placed, lives: list[Life], rooms: list[Room]) -> None:
         top = self._top(lives)
         if top <= self.fabric.sram_bytes:
             return
@@ -92,16 +99,61 @@ class Allocate(Pass[Placed, Placed]):
             for life in lives
             if life.first <= number <= life.last
         ]
+        if placed.cut is not None:
+            alive = [a for a, _ in _around(placed.cut, rooms) if a.first <= number <= a.last]
+            for life in alive:
+                kind, own = kinds.get(life.names[0], VALUES), nodes.get(life.names[0], ())
+                for further in range(1, placed.cut.left + 1):
+                    others = tuple(placed.cut.named(name, further) for name in own)
+                    held.append(Held(kind, others, life.bytes))
         raise values_too_large(placed, self.fabric, placed.tasks[number].origin, held, top)
+
+
+def _around(cut: Cut, rooms: list[Room]) -> list[tuple[Life, Life]]:
+    """What the layers before and behind those left out keep for longer than all layers."""
+    found: list[tuple[Life, Life]] = []
+    for room in rooms:
+        places = room.places if room.step else ()
+        steps = pairwise(zip(room.lives, places, strict=bool(room.step)))
+        found += [(a, b) for (a, at), (b, other) in steps if other - at == cut.left + 1]
+    return found
+
+
+def _with_those_left_out(placed: Placed, cut: Cut, rooms: list[Room]) -> Placed:
+    """What layers that were left out keep for later, between those that are there.
+
+    Raises:
+        NotAlike: it is not known what they call it.
+    """
+    around = _around(cut, rooms)
+    kept = {name: life for life, _ in around for name in life.names}
+    if not kept:
+        return placed
+    assert placed.further is not None
+    names = placed.further([*kept])
+    addresses, alike = dict(placed.addresses), dict[str, str]()
+    buffers = [buffer for buffer in placed.buffers if buffer.name in kept]
+    more: list[Buffer] = []
+    for further in range(1, cut.left + 1):
+        for buffer in buffers:
+            name, life = names[buffer.name][further - 1], kept[buffer.name]
+            nodes = tuple(cut.named(node, further) for node in buffer.nodes)
+            more.append(replace(buffer, name=name, nodes=nodes))
+            addresses[name] = life.address + further * life.bytes
+            alike[name] = buffer.name
+    following = {name for _, life in around for name in life.names}
+    place = next(n for n, buffer in enumerate(placed.buffers) if buffer.name in following)
+    found = (*placed.buffers[:place], *more, *placed.buffers[place:])
+    return replace(placed, buffers=found, addresses=addresses, alike=alike)
 
 
 def _fullest(placed: Placed, lives: list[Life]) -> int:
     """The task at which the most bytes are alive."""
-
-    def alive(number: int) -> int:
-        return sum(life.bytes for life in lives if life.first <= number <= life.last)
-
-    return max(range(len(placed.tasks)), key=alive)
+    change = np.zeros(len(placed.tasks) + 2, np.int64)
+    for life in lives:
+        change[life.first] += life.bytes
+        change[life.last + 1] -= life.bytes
+    return int(np.argmax(np.cumsum(change)[: len(placed.tasks)]))
 
 
 def lifetimes(placed: Placed) -> list[Life]:
@@ -267,9 +319,15 @@ def writable(task: MapTask) -> list[int]:
 
 def assign(rooms: list[Room]) -> None:
     """Lowest address that is free over the whole life; the largest ranges first."""
+    order = sorted(rooms, key=lambda room: (-room.bytes, room.first, room.lives[0].names))
+    firsts = np.array([room.first for room in order])
+    lasts = np.array([room.spans[-1][1] for room in order])
     placed: list[tuple[int, Room]] = []
-    for room in sorted(rooms, key=lambda room: (-room.bytes, room.first, room.lives[0].names)):
-        busy = sorted((begin, begin + other.bytes) for begin, other in placed if other.meets(room))
+    for room in order:
+        # Those that are over before the room begins, or begin behind it, need not be looked at.
+        others = (firsts[: len(placed)] <= room.spans[-1][1]) & (lasts[: len(placed)] >= room.first)
+        near = [placed[number] for number in np.flatnonzero(others)]
+        busy = sorted((begin, begin + other.bytes) for begin, other in near if other.meets(room))
         address = 0
         for begin, end in busy:
             if begin - address >= room.bytes:

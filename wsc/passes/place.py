@@ -6,14 +6,14 @@ layout that it needs (``values``).
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
 from typing import ClassVar
 
 from wsc.cost import CostModel
-from wsc.ir.cut import Cut
+from wsc.ir.cut import Cut, NotAlike
 from wsc.ir.forms import Form, Noted, UnknownForm, Weighed, Wish, without_form
 from wsc.ir.graph import (
     Arg,
@@ -180,6 +180,8 @@ class Place(Pass[Graph, Placed]):
         stored += [task.target for task in products if task.target]
         sent = (Kind.OUTPUT, Kind.KEPT)
         wanted = [tensor.name for tensor in after.edge_tensors if tensor.kind in sent]
+        if self.cut is not None:
+            wanted = [name for name in wanted if self.cut.stand(name) == name]
         if sorted(stored) != sorted(wanted):
             yield "not every output, and what comes back, is sent out once"
         gone = {tensor.name for tensor in after.edge_tensors if tensor.kind is Kind.KEPT}
@@ -332,6 +334,7 @@ class Placer(Values):
         self._require_formed()
         self._edges()
         stacks = find_layers(self.graph)
+        self._require_apart(stacks)
         self.begins = {
             node.output
             for layers in stacks
@@ -359,12 +362,21 @@ class Placer(Values):
             self.origin = (target,)
             self.tasks.append(Store(self.view(value), target, origin=self.origin))
         used = {name for task in self.tasks for name in edge_names(task)}
-        cut = None if self.cut is None else self.cut.at_edge(self.outside)
+        kept = {t.name: t for t in self.edge.values() if t.kind is Kind.KEPT}
+        cut = None
+        if self.cut is not None:
+            cut = self.cut.at_edge(self.outside, (*self.shown, *kept))
+            for name, tensor in [*kept.items()]:
+                kept |= {other: replace(tensor, name=other) for other in cut.edge.get(name, ())}
         used = used if cut is None else cut.used(used)
         inputs = [tensor for tensor in self.edge.values() if tensor.kind is Kind.INPUT]
-        kept = [tensor for tensor in self.edge.values() if tensor.kind is Kind.KEPT]
         weights = [tensor for tensor in self.edge.values() if tensor.kind is Kind.WEIGHT]
-        edge = (*inputs, *self.shown.values(), *kept, *(t for t in weights if t.name in used))
+        edge = (
+            *inputs,
+            *self.shown.values(),
+            *kept.values(),
+            *(t for t in weights if t.name in used),
+        )
         tasks = early(self.tasks, self.mesh)
         if tasks != self.tasks:
             loops = [run for run in loops if stays_alike(run, self.tasks, tasks)]
@@ -373,7 +385,67 @@ class Placer(Values):
         noted = (*self.noted.values(),) if cut is None else cut.all_noted(self.noted, self.graph)
         parts = (edge, buffers, tuple(tasks), tuple(loops))
         mesh = replace(self.mesh, spread=frozenset())
-        return Placed(self.graph.name, mesh, *parts, noted=noted, cut=cut)
+        further = None if cut is None else partial(self._further, cut, stacks)
+        return Placed(self.graph.name, mesh, *parts, noted=noted, cut=cut, further=further)
+
+    def _further(
+        self, cut: Cut, stacks: Sequence[Layers], names: Sequence[str]
+    ) -> dict[str, tuple[str, ...]]:
+        """Buffers of the layer before those left out -> what those call theirs.
+
+        Raises:
+            NotAlike: their names do not follow from these.
+        """
+        values: dict[str, list[str]] = {}
+        parts: dict[str, tuple[str, str]] = {}
+        for name in names:
+            stem = name
+            while stem not in self.owned:
+                stem = stem.rpartition("_")[0]
+            value = self.owned[stem]
+            parts[name] = value, name.removeprefix(stem)
+            values[value] = [cut.named(value, number + 1) for number in range(cut.left)]
+        more = [name for others in values.values() for name in others]
+        stems = self._stems(stacks, more)
+        if len({*more, *self.stems}) < len(more) + len(self.stems) or any(
+            stems[value] != stem for value, stem in self.stems.items()
+        ):
+            raise NotAlike
+        return {
+            name: tuple(stems[other] + part for other in values[value])
+            for name, (value, part) in parts.items()
+        }
+
+    def _outputs(self) -> Iterable[GraphOutput]:
+        outputs = self.graph.outputs
+        return outputs if self.cut is None else self.cut.all_outputs(outputs)
+
+    def _require_apart(self, stacks: Iterable[Layers]) -> None:
+        """Raise NotAlike if something besides layers reads what the layers around those left out
+        give: it would read what those give as well."""
+        if self.cut is None:
+            return
+        given: set[str] = set()
+        inside: set[str] = set()
+        for layers in stacks:
+            nodes = self.graph.nodes[layers.start : layers.end]
+            inside.update(node.output for node in nodes)
+            for place in range(layers.period):
+                column = nodes[place :: layers.period]
+                turn = self.cut.behind([node.origin for node in column])
+                around = column if turn is None else column[turn - 1 : turn + 1]
+                given.update(node.output for node in around)
+        handed = {
+            self.graph.nodes[layers.end - layers.period + place].output
+            for layers in stacks
+            for _, place in layers.carried
+        }
+        outside = [node for node in self.graph.nodes if node.output not in inside]
+        read = {name for node in outside for name in node.inputs}
+        for output in self.graph.outputs:
+            read.update(output.values if output.name not in self.cut.families else ())
+        if read & given - handed:
+            raise NotAlike
 
     def _require_formed(self) -> None:
         """Find what each wish is for; refuse one for what has no form.
@@ -389,8 +461,11 @@ class Placer(Values):
             numbers = any(label and label.isdecimal() for label in (wish.x, wish.y))
             self.meant[wish] = Map if numbers else min(meant, key=FORMED.index)
 
-    def _stems(self, stacks: Iterable[Layers]) -> dict[str, str]:
-        """How the buffers of each value are called: the same on every mesh, loops or not."""
+    def _stems(self, stacks: Iterable[Layers], more: Iterable[str] = ()) -> dict[str, str]:
+        """How the buffers of each value are called: the same on every mesh, loops or not.
+
+        more: values that the graph is without.
+        """
         given = [item.name for item in (*self.graph.inputs, *self.graph.constants)]
         made = [node.output for node in self.graph.nodes]
         first = {
@@ -399,7 +474,7 @@ class Placer(Values):
             for node in self.graph.nodes[layers.start : layers.start + layers.period]
             for name in (node.output, *(name for name in node.inputs if name in layers.own))
         }
-        return buffer_stems((*given, *made), first)
+        return buffer_stems((*given, *made, *more), first)
 
     def _walk(self, nodes: Iterable[Node]) -> None:
         """Place nodes one after the other."""
@@ -916,7 +991,8 @@ class Placer(Values):
                     op,
                     *types,
                     streamed,
-                    *found,
+                    found[0],
+                    found[1],
                     self.cost,
                     self.same_order,
                     bool(self.turn),

@@ -9,6 +9,7 @@ loop says as much: registers of main hold what goes on.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from itertools import groupby, zip_longest
 
@@ -32,6 +33,7 @@ LAYER = "layer"  # what counts those of a loop over layers, in main and at the e
 STEP = "step"  # what counts those of a loop over the steps of a run
 MOST_PERIOD = 8  # entries of the edge's schedule that take turns
 TOGETHER = (1, 2, 4)  # layers in one turn: where buffers take turns
+ENOUGH = 3  # turns that show how numbers go on, if others were left out
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +77,14 @@ def rolled(
 class Names:
     """Names in the turns of loops over layers: as one text, or by a table of the program.
 
-    tables: entries -> name of the table. cut: the layers that are in no turn yet. stack: the calls
-    of all others. told: what ``over`` has given for the texts of all turns.
+    tables: entries -> name of the table. cut: the layers that are in no turn yet. periods: of the
+    calls from one on that become a loop, how many are of one layer. told: what ``over`` has given
+    for the texts of all turns.
     """
 
     tables: dict[tuple[str, ...], str] = field(default_factory=dict)
     cut: Cut | None = None
-    stack: Run | None = None
+    periods: dict[int, int] = field(default_factory=dict[int, int])
     told: dict[tuple[str, ...], str] = field(default_factory=dict)
 
     def over(self, texts: Sequence[str]) -> str:
@@ -94,19 +97,16 @@ class Names:
             self.told[turns] = found
         return self.told[turns]
 
-    def nodes(self, turns: Sequence[tuple[str, ...]], place: int, run: Run) -> tuple[str, ...]:
-        """The names of nodes in all turns; a turn that has fewer than others has empty ones.
-
-        place: the first call that is for them, of the run that becomes a loop.
-        """
+    def nodes(self, turns: Sequence[tuple[str, ...]], run: Run) -> tuple[str, ...]:
+        """The names of nodes in all turns of a run; a turn that has fewer has empty ones."""
         families = {} if self.cut is None else self.cut.families
         columns = zip_longest(*turns, fillvalue="")
-        return tuple(self.over(self._all(families, texts, place, run)) for texts in columns)
+        return tuple(self.over(self._all(families, texts, run)) for texts in columns)
 
-    def tensor(self, texts: Sequence[str], place: int, run: Run) -> str:
+    def tensor(self, texts: Sequence[str], run: Run) -> str:
         """The names of edge tensors in all turns."""
         families = {} if self.cut is None else self.cut.edge
-        return self.over(self._all(families, texts, place, run))
+        return self.over(self._all(families, texts, run))
 
     def count(self, run: Run) -> int:
         """The turns of a run of calls, with those of layers that are in none yet.
@@ -114,16 +114,18 @@ class Names:
         Raises:
             NotAlike: they are no whole number of turns.
         """
-        if self.cut is None or self.stack is None:
+        if self.cut is None:
             return run.count
-        return run.count + self.cut.turns(run.period // self.stack.period)
+        return run.count + self.cut.turns(self._together(run))
 
-    def _all(self, families: Families, texts: Sequence[str], place: int, run: Run) -> Sequence[str]:
-        if self.cut is None or self.stack is None:
+    def _together(self, run: Run) -> int:
+        """Layers in one turn."""
+        return run.period // self.periods[run.start]
+
+    def _all(self, families: Families, texts: Sequence[str], run: Run) -> Sequence[str]:
+        if self.cut is None:
             return texts
-        period = self.stack.period
-        begin, layer = (run.start - self.stack.start) // period, (place - run.start) // period
-        return self.cut.all_turns(families, texts, begin, layer, run.period // period)
+        return self.cut.all_turns(families, texts, self._together(run))
 
 
 @dataclass(slots=True)
@@ -157,21 +159,23 @@ class _Roller:
         calls = main[stack.start : stack.end]
         # Nodes have other names in each layer.
         numbers = _Numbers([replace(call, nodes=()) for call in calls], self.forms)
-        found: list[Run] = []
+        cut = self.names.cut
+        behind = None if cut is None else _behind(cut, calls, stack.period)
+        found: list[tuple[Run, _Numbers]] = []
         for together in TOGETHER:
-            found += numbers.even(stack.period * together)
+            period, left = stack.period * together, 0 if cut is None else cut.left // together
+            closed = numbers.closed(period, left, behind) if behind is not None else numbers
+            found += [(run, closed) for run in closed.even(period)]
         if not found:
             return None
-        best = max(found, key=lambda run: (run.count - 1) * run.period)
+        best, numbers = max(found, key=lambda item: (item[0].count - 1) * item[0].period)
         run = Run(stack.start + best.start, best.period, best.count)
-        self.names.stack = stack
+        self.names.periods[run.start] = stack.period
         named = [
             replace(
                 call,
                 nodes=self.names.nodes(
-                    [c.nodes for c in calls[place : best.end : best.period]],
-                    stack.start + place,
-                    run,
+                    [c.nodes for c in calls[place : best.end : best.period]], run
                 ),
             )
             for place, call in enumerate(calls[: best.start + best.period])
@@ -182,8 +186,8 @@ class _Roller:
         if (step == numbers.table[best.start + best.period :][: best.period]).all():
             # Nothing but names goes on from layer to layer: what repeats within one is a loop too.
             loop: Loop | None = Loop(LAYER, Int(best.count), tuple(self.steps(named)))
-        elif self.names.cut is not None:
-            raise NotAlike  # what goes on from layer to layer depends on how many there are
+        elif cut is not None and best.count < ENOUGH:
+            raise NotAlike  # how it goes on is not seen
         else:
             inner = _within(named, numbers, best)
             loop = _loop(turn, numbers, best, self.fabric.dimensions, LAYER, inner)
@@ -261,6 +265,42 @@ class _Numbers:
         first, middle, last = table[: -2 * period], table[period:-period], table[2 * period :]
         return (last - middle == middle - first).all(axis=1)
 
+    def closed(self, period: int, left: int, behind: Sequence[int | None]) -> _Numbers:
+        """The same, as if turns that were left out had never been there.
+
+        Where a number goes on by one step for each of them, it then goes on by one step. That is
+        where the layers were left out, or a turn beside it: what reads the value of another layer
+        was handed that of one that is there. Where numbers do not follow, they stay as they are.
+
+        period: calls in a turn. left: turns that were left out. behind: of each call of a layer,
+        the layer in front of which it was; None where it is for the same nodes in all.
+
+        Raises:
+            NotAlike: numbers go on where it is not known what was left out.
+        """
+        found = copy(self)
+        found.table = self.table.copy()
+        together = period // len(behind)
+        for place in range(period):
+            layer, turns = behind[place % len(behind)], found.table[place::period]
+            if layer is None:
+                if (turns != turns[0]).any():
+                    raise NotAlike
+                continue
+            steps = np.diff(turns, axis=0)
+            begin = -(-(layer - place // len(behind)) // together)
+            done = np.zeros(turns.shape[1], np.bool_)
+            for turn in (begin, begin - 1, begin + 1):
+                if not 0 < turn < len(turns):
+                    continue
+                step = steps[turn - 1] // (left + 1)
+                near = steps[max(turn - 2, 0) : turn + 1]
+                even = (near == step).any(axis=0) & (steps[turn - 1] == step * (left + 1))
+                even &= ~done & (step != 0)
+                turns[turn:, even] -= (step * left)[even]
+                done |= even
+        return found
+
     def even(self, period: int) -> list[Run]:
         """Turns of so many calls, from the first call on, whose numbers go on evenly.
 
@@ -281,6 +321,11 @@ class _Numbers:
             if turn - begin + 1 > best.count:
                 best = Run(begin * period, period, turn - begin + 1)
         return [best] if best.count > 1 else []
+
+
+def _behind(cut: Cut, calls: Sequence[Call], period: int) -> list[int | None]:
+    """Of each call of a layer, the layer in front of which others were left out."""
+    return [cut.behind([call.nodes for call in calls[place::period]]) for place in range(period)]
 
 
 def _number(leaf: Expr, addresses: Mapping[str, int]) -> int | None:
@@ -458,8 +503,8 @@ def schedule(
         body: list[Transfer] = []
         for place in range(run.start, run.start + run.period):
             for turns in zip(*parts[place : run.end : run.period], strict=True):
-                tensor = names.tensor([transfer.tensor for transfer in turns], place, run)
-                nodes = names.nodes([transfer.nodes for transfer in turns], place, run)
+                tensor = names.tensor([transfer.tensor for transfer in turns], run)
+                nodes = names.nodes([transfer.nodes for transfer in turns], run)
                 body.append(replace(turns[0], tensor=tensor, nodes=nodes))
         if body:
             found.append(TransferLoop(LAYER, names.count(run), repeated(body)))

@@ -16,7 +16,7 @@ from typing import ClassVar
 from wsc.cost.model import CostModel
 from wsc.errors import CompileError
 from wsc.flows import REGION, WEIGHTS
-from wsc.ir.forms import AUTO, CODES, RESIDENT
+from wsc.ir.forms import AUTO, CODES, RESIDENT, SECTIONS
 from wsc.isa.code_size import block_bytes, code_bytes
 from wsc.isa.expr import Int, Name
 from wsc.isa.fabric import Fabric
@@ -46,7 +46,10 @@ from wsc.passes.route import flows_of, routes_of
 from wsc.passes.stage import Pass
 
 PLANS = 48  # sizes of the room that are tried
-SMALL = 0.005  # of the least cycles of a run: what fewer bytes than fit may take
+WORTH = 0.75  # of the code: what sections that are not cheap leave in a tile at most
+# What the fewest bytes may take: so much of the least cycles of a run, or so often as many as all
+# code at once would take on its way.
+SMALL, AGAIN = 0.005, 3
 # Names in the text, if they are free: of the room, of what counts words, of the code at the edge.
 ROOM, INDEX, NAMED = "code", "i", "section"
 
@@ -59,9 +62,9 @@ class Sections(Pass[Program, Program]):
     stream of what follows them. So they need no queue of their own, and no route.
 
     code: ``resident``, all of it is in the tiles all the time; ``sections``, it takes as few bytes
-    as can be for a small part of the run's cycles, or else the fewest cycles that sections can
-    take; ``auto``, sections where the program does not fit otherwise, and those that take the
-    fewest cycles. Ensures that the same calls are made in the same order.
+    as can be for few cycles, or else the fewest cycles for a quarter of the bytes; ``auto``,
+    sections where the program does not fit otherwise, and those that take the fewest cycles.
+    Ensures that the same calls are made in the same order.
     """
 
     fabric: Fabric
@@ -76,19 +79,27 @@ class Sections(Pass[Program, Program]):
         room = self.fabric.sram_bytes - _data(stage)
         if self.code == AUTO and whole <= room:
             return stage
-        plans = [plan for plan in Planner(stage, self.fabric).plans() if plan.bytes < whole]
-        chosen = self._chosen(plans, room, least_cycles(stage, self.fabric))
+        planner = Planner(stage, self.fabric)
+        plans = [plan for plan in planner.plans() if plan.bytes < whole]
+        worth = max(SMALL * least_cycles(stage, self.fabric), AGAIN * planner.cycles(whole))
+        chosen = self._chosen(plans, whole, room, worth)
         return stage if chosen is None else _built(stage, chosen.parts)
 
-    def _chosen(self, plans: Sequence[Plan], room: int, least: float) -> Plan | None:
-        """The plan to take. room: bytes that there are for code. least: cycles of a run."""
+    def _chosen(self, plans: Sequence[Plan], whole: int, room: int, worth: float) -> Plan | None:
+        """The plan to take.
+
+        whole: bytes of all code at once. room: those that there are for code. worth: cycles that
+        the fewest bytes may take.
+        """
         fitting = [plan for plan in plans if plan.bytes <= room]
         if not fitting:  # what is told of the program then is what it needs at least
             return min(plans, key=lambda plan: (plan.bytes, plan.cycles), default=None)
-        cheap = [plan for plan in fitting if plan.cycles <= SMALL * least]
-        if self.code == AUTO or not cheap:
-            return min(fitting, key=lambda plan: (plan.cycles, plan.bytes))
-        return min(cheap, key=lambda plan: (plan.bytes, plan.cycles))
+        cheap = [plan for plan in fitting if plan.cycles <= worth]
+        if self.code == SECTIONS and cheap:
+            return min(cheap, key=lambda plan: (plan.bytes, plan.cycles))
+        if self.code == SECTIONS:  # what takes cycles gives bytes for them
+            fitting = [plan for plan in fitting if plan.bytes <= WORTH * whole] or fitting
+        return min(fitting, key=lambda plan: (plan.cycles, plan.bytes))
 
     def broken(self, before: Program, after: Program) -> Iterator[str]:
         """What does not hold of the things that the class ensures."""
@@ -207,19 +218,23 @@ class Planner:
         return list(found.values())
 
     def _plan(self, parts: tuple[Part, ...]) -> Plan:
-        columns, fabric = self.program.width, self.fabric
-        pace = CostModel(fabric).edge_interval(columns, DType.I32)
-        way = self.program.height * fabric.hop_cycles + fabric.ramp_latency
+        fabric = self.fabric
         cycles, held, most = 0.0, self.fixed, 0
         for part in parts:
             turns = self.loops[id(part.statements[0])] if part.inside else 1
             held += fabric.scalar_bytes if part.inside else 0
             for section in part.sections:
-                words = -(-section.bytes // WORD)
-                cycles += turns * (words * pace + way)
+                cycles += turns * self.cycles(section.bytes)
                 held += self.head
-                most = max(most, words)
+                most = max(most, -(-section.bytes // WORD))
         return Plan(parts, held + WORD * most, cycles)
+
+    def cycles(self, size: int) -> float:
+        """Cycles from the first word of so many bytes at the edge to the last one in all tiles."""
+        fabric = self.fabric
+        pace = CostModel(fabric).edge_interval(self.program.width, DType.I32)
+        way = self.program.height * fabric.hop_cycles + fabric.ramp_latency
+        return -(-size // WORD) * pace + way
 
     def _atom(self, statement: Statement) -> int:
         """Bytes of the smallest room that a statement can do with."""

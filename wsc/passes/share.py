@@ -132,23 +132,24 @@ def share(instances: list[Instance], window: int, buffers: Collection[str] = ())
     procedures: list[Procedure] = []
     used: dict[str, int] = {}
     for members in groups.values():
-        for part in _limited(members, instances, window):
+        columns = _columns([instances[i] for i in members])
+        fits = _fits(instances[members[0]], columns, window)
+        # Groups whose procedures would need too many parameters fall apart into their members.
+        for part in [members] if fits else [[i] for i in members]:
             stem = instances[part[0]].emission.name
             used[stem] = used.get(stem, 0) + 1
             name = stem if used[stem] == 1 else f"{stem}_{used[stem]}"
             alike = [instances[i] for i in part]
-            procedures.append(_outline(name, alike, part, calls, buffers, window))
+            own = columns if fits else _columns(alike)
+            procedures.append(_outline(name, alike, own, part, calls, buffers, window))
     return Shared(procedures, [calls[i] for i in range(len(instances))])
 
 
-def _limited(members: list[int], instances: list[Instance], window: int) -> list[list[int]]:
-    """Groups whose procedures would need too many parameters fall apart into their members."""
-    columns = _columns([instances[i] for i in members])
+def _fits(first: Instance, columns: list[_Column], window: int) -> bool:
+    """Whether a procedure for all bodies of these values has registers for its parameters."""
     differing = {column.numbers for column in columns if column.differs}
-    body = instances[members[0]].emission.body
-    if len(differing) + len(assigned(compact(body, assigned(body)))) <= window:
-        return [members]
-    return [[i] for i in members]
+    body = first.emission.body
+    return len(differing) + len(assigned(compact(body, assigned(body)))) <= window
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +187,7 @@ def _columns(instances: list[Instance]) -> list[_Column]:
 def _outline(
     name: str,
     instances: list[Instance],
+    columns: list[_Column],
     numbers: list[int],
     calls: dict[int, Call],
     buffers: Collection[str],
@@ -196,7 +198,7 @@ def _outline(
     arguments: dict[str, Sequence[Expr]] = {}
     taken = {*assigned(first.emission.body), *iterations(first.emission.body), *buffers}
     values: list[Expr] = []
-    for column, place in zip(_columns(instances), first.roles, strict=True):
+    for column, place in zip(columns, first.roles, strict=True):
         if not column.differs:
             values.append(column.values[0])
             continue

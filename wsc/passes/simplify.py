@@ -256,13 +256,23 @@ def _absorb(node: Node, producers: dict[str, Node], readers: dict[str, int]) -> 
                 continue
             assert isinstance(node.op, Map)
             same = before.type.shape == node.type.shape
-            # What a block gives to a sum is added when it is there, and not all of it at the end.
-            same = same and block_of(before.name) == block_of(node.name)
+            same = same and not _of_other_block(before, node)
             if same and len(before.op.body) + len(node.op.body) <= MAX_BODY:
                 node = _fused(before, node)
                 changed = True
                 break
     return node
+
+
+def _of_other_block(before: Node, node: Node) -> bool:
+    """Whether two maps stay apart since they are for blocks of keys, which add up what they give.
+
+    A part is added when it is there, and not all of them at the end. What goes on from the block
+    before does nothing else, so that its result may take the place of what was there.
+    """
+    block = block_of(node.name)
+    goes_on = block and any(block_of(name) not in ("", block) for name in node.inputs)
+    return bool(goes_on) or block_of(before.name) != block
 
 
 def _fused(before: Node, node: Node) -> Node:

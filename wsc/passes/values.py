@@ -102,7 +102,7 @@ class Values:
             self._edge(item.name, Kind.INPUT, item.type, item.host_dtype)
             self.edge[item.name] = replace(self.edge[item.name], high=item.high)
             self.outside[item.name] = item.name
-        for output in self.graph.outputs:
+        for output in self._outputs():
             if output.name in self.shown:
                 raise CompileError(f"two outputs have the name '{output.name}'; rename one")
             type_ = self.types[output.value]
@@ -123,6 +123,10 @@ class Values:
                 source = constant.source
                 self.edge[name] = replace(self.edge[name], key=source.key, drawn=source.how)
             self.outside[constant.name] = name
+
+    def _outputs(self) -> Iterable[GraphOutput]:
+        """The outputs that the program has."""
+        return self.graph.outputs
 
     def _beside(self, output: GraphOutput, part: str, value: str) -> str:
         """The edge tensor that takes a value out, one for all outputs that it is a part of."""

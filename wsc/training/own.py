@@ -115,7 +115,7 @@ def own_step(
         for name, tensor in preparation.tensors.items()
         if tensor.dtype in FLOATS
     }
-    return Step(forward, updates, masters, (), forward, None)
+    return Step(forward, updates, masters, (), None)
 
 
 def _joined(proto: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, str]]:

@@ -6,9 +6,8 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
-from wsc.cost.model import multiply_accumulates
 from wsc.errors import CompileError, DoesNotFit, shortened
-from wsc.ir.graph import Concat, Move
+from wsc.ir.graph import Concat, Graph, Move, Node
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Kind, Program
 from wsc.passes.simplify import Simplify
@@ -73,8 +72,7 @@ def _lowered(step: Step, way: str, lower: Callable[[Step], Compiled]) -> Compile
     if way == NONE:
         return lower(step)
     compiled = lower(step.recomputing(away=way == EDGE))
-    useful = multiply_accumulates(step.graph)
-    return replace(compiled, program=compiled.program.with_(work=useful))
+    return replace(compiled, program=compiled.program.with_(work=step.work))
 
 
 def _said(way: str, layers: int, program: Program, chosen: bool) -> str:
@@ -96,15 +94,23 @@ def _beyond(step: Step, fabric: Fabric) -> bool:
     It is taken for that if even a part of it has none: how much exactly the passes make of it,
     only they can tell.
     """
+    step = step.whole or step  # in parts it keeps as much
+    deep = step.deep
+    graph = step.graph if deep is None else deep.few
+
+    def bytes_of(node: Node) -> int:
+        """Of what a node gives, in all layers that it stands for."""
+        times = 1 if deep is None else deep.cut.times(node)
+        return times * node.type.size * node.type.dtype.bytes
+
     room = SURELY * fabric.sram_bytes * fabric.width * fabric.height
-    made = {node.output: node.type.size * node.type.dtype.bytes for node in step.forward.nodes}
-    if sum(made.values()) <= room:  # most steps: no pass is needed to see that
+    turn = _turn(graph)
+    if sum(map(bytes_of, graph.nodes[: turn + 1])) <= room:  # most: no pass is needed to see that
         return False
-    graph = Simplify().apply(step.graph)
-    loss = next(output.value for output in graph.outputs if output.name == LOSS)
-    turn = next(number for number, node in enumerate(graph.nodes) if node.output == loss)
+    graph = Simplify().apply(graph)
+    turn = _turn(graph)
     before = {
-        node.output: node.type.size * node.type.dtype.bytes
+        node.output: bytes_of(node)
         for node in graph.nodes[: turn + 1]
         if not isinstance(node.op, Move | Concat)
     }
@@ -115,3 +121,9 @@ def _beyond(step: Step, fabric: Fabric) -> bool:
         for name in node.inputs
     }
     return sum(before[name] for name in read & before.keys()) > room
+
+
+def _turn(graph: Graph) -> int:
+    """The number of the node that gives the loss, behind which a step goes backwards."""
+    loss = next(output.value for output in graph.outputs if output.name == LOSS)
+    return next(number for number, node in enumerate(graph.nodes) if node.output == loss)

@@ -5,23 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
 
+from wsc.cost.model import multiply_accumulates, work_of
 from wsc.errors import CompileError, shortened
 from wsc.frontend import import_onnx
 from wsc.frontend.importer import source_of
 from wsc.ir.build import GraphBuilder
 from wsc.ir.check import check_graph
-from wsc.ir.graph import Constant, Graph, GraphOutput, Type
+from wsc.ir.cut import Cut
+from wsc.ir.graph import Constant, Graph, GraphOutput, Keep, Type
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import EdgeTensor, Kind, Program, Update
 from wsc.isa.types import DType
 from wsc.isa.updates import BY_NAME, RULES
 from wsc.passes.away import Away
+from wsc.passes.depth import Deep, add_family, shorten_forward
 from wsc.passes.differentiate import GRADIENT, Differentiate
 from wsc.passes.groups import Groups
 from wsc.passes.late import Late
@@ -121,41 +125,92 @@ def _numbers(rule: str, text: str) -> tuple[tuple[str, float], ...]:
     return tuple(found.items())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Step:
     """One training step, before it is placed on a fabric.
 
-    graph: with the outputs ``loss``, a gradient for each weight and what running statistics
-    become; its weights are state. updates: what the store does with these. masters: what the store
-    holds at the start, in f32 whatever travels: weights and statistics, and zeros for what the
-    optimizer keeps. states: the latter. still: weights that nobody named and that do not decide the
-    loss: they stay as they are. forward: the graph without gradients. differentiate: what added
-    them; None where the model has them itself.
+    forward: the graph without gradients. updates: what the store does with the outputs of the step.
+    masters: what the store holds at the start, in f32 whatever travels: weights and statistics, and
+    zeros for what the optimizer keeps. states: the latter. differentiate: what adds the gradients;
+    None where the model has them itself. still: weights that nobody named and that do not decide
+    the loss: they stay as they are. short: of a deep network the forward graph of a few layers that
+    stand for all. fabric: what has no room there as a whole is done part by part; None if that is
+    not known. whole: the step in which nothing is. away: what layers hand on
+    leaves at the edge, and comes back for the backward pass.
     """
 
-    graph: Graph
+    forward: Graph
     updates: tuple[Update, ...]
     masters: Mapping[str, Constant]
     states: tuple[Constant, ...]
-    forward: Graph
     differentiate: Differentiate | None
     still: tuple[str, ...] = ()
+    short: tuple[Graph, Cut] | None = None
+    fabric: Fabric | None = None
+    whole: Step | None = None
+    away: bool = False
+
+    @cached_property
+    def graph(self) -> Graph:
+        """With the outputs ``loss``, a gradient for each weight and what running statistics become;
+        its weights are state."""
+        return self._made(self.forward, self.differentiate)
+
+    @cached_property
+    def deep(self) -> Deep | None:
+        """The step of a deep network as that of a few layers that stand for all.
+
+        None where all layers are to be looked at: also for what they are refused.
+        """
+        if self.short is None or self.differentiate is None:
+            return None
+        forward, cut = self.short
+        there = {constant.name for constant in forward.constants}
+        by = tuple(name for name in self.differentiate.by if name in there)
+        try:
+            few = self._made(forward, replace(self.differentiate, by=by), cut)
+        except CompileError:
+            return None
+        whole = _with_outputs(cut, self.forward, few, self.differentiate.by)
+        if whole is None:
+            return None
+        work = sum(whole.times(node) * work_of(node) for node in few.nodes)
+        return Deep(few, whole, work, lambda: self.graph)
+
+    @property
+    def network(self) -> Graph | Deep:
+        """What the passes take."""
+        return self.deep or self.graph
+
+    @property
+    def work(self) -> int:
+        """Multiply-accumulates of the step: in parts they are as many."""
+        step = self.whole or self
+        return multiply_accumulates(step.graph) if step.deep is None else step.deep.work
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """The weights that have a gradient."""
+        if self.differentiate is None:
+            return ()
+        if self.deep is None:
+            given = {output.name for output in self.graph.outputs}
+        else:
+            given = {name for name, _ in self.deep.cut.shown}
+        return tuple(name for name in self.differentiate.by if f"{name}{GRADIENT}" in given)
 
     @property
     def layers(self) -> int:
         """How many layers repeat in the forward pass, in all stacks together, if it is known."""
         if self.differentiate is None:
             return 0
-        return sum(layers.count for layers in find_layers(self.forward))
+        if self.short is not None:
+            return self.short[1].layers
+        return sum(layers.count for layers in find_layers(self._in_groups(self.forward)))
 
     def on(self, fabric: Fabric) -> Step:
-        """The step for a fabric: what has no room there as a whole is done part by part."""
-        forward = self.forward
-        if self.differentiate is not None:
-            forward = run(Groups(fabric), self.forward)
-        if self.differentiate is None or forward is self.forward:
-            return self
-        return replace(self, graph=_with_gradients(self.differentiate, forward), forward=forward)
+        """The step for a fabric."""
+        return replace(self, fabric=fabric, whole=self.whole or self)
 
     def recomputing(self, away: bool = False) -> Step:
         """The step that keeps of each layer what it hands on, and computes the rest again.
@@ -164,10 +219,21 @@ class Step:
         """
         assert self.differentiate is not None
         again = replace(self.differentiate, recompute=True)
-        graph = run(Late(), _with_gradients(again, self.forward))
-        if away:
-            graph = run(Away(LOSS), graph)
-        return replace(self, graph=graph, differentiate=again)
+        return replace(self, differentiate=again, away=away)
+
+    def _made(
+        self, forward: Graph, differentiate: Differentiate | None, cut: Cut | None = None
+    ) -> Graph:
+        """The graph of a step. forward: its forward pass. cut: the layers that it is without."""
+        if differentiate is None:
+            return forward
+        graph = _with_gradients(differentiate, self._in_groups(forward))
+        graph = run(Late(), graph) if differentiate.recompute else graph
+        return run(Away(LOSS, cut), graph) if self.away else graph
+
+    def _in_groups(self, forward: Graph) -> Graph:
+        """A forward pass whose attention goes by groups where it has no room as a whole."""
+        return forward if self.fabric is None else run(Groups(self.fabric), forward)
 
     def finish(self, compiled: Compiled) -> Compiled:
         """The compiled step with its updates and their state."""
@@ -219,11 +285,11 @@ def build_step(
     _require_used(optimizer, named)
     # Of the weights of a model, some may decide another output only. One that a user named may not.
     differentiate = Differentiate(LOSS, named, scale, lenient=not trainable)
-    graph = _with_gradients(differentiate, forward)
-    given = {output.name for output in graph.outputs}
-    trained = tuple(name for name in named if f"{name}{GRADIENT}" in given)
-    types = graph.types()
-    taken = {*types, *(output.name for output in graph.outputs)}
+    step = Step(forward, (), {}, (), differentiate, (), shorten_forward(forward))
+    trained = step.trained
+    types = forward.types()
+    shown = (output.name for output in forward.outputs)
+    taken = {*types, *shown, *(f"{name}{GRADIENT}" for name in trained)}
     updates: list[Update] = []
     states: list[Constant] = []
     for name in trained:
@@ -234,12 +300,38 @@ def build_step(
     updates += [Update(name, "take", (), after) for name, after in preparation.taken.items()]
     masters = {name: master(name, item) for name, item in preparation.tensors.items()}
     still = tuple(name for name in named if name not in trained)
-    return Step(graph, tuple(updates), masters, tuple(states), forward, differentiate, still)
+    return replace(step, updates=tuple(updates), masters=masters, states=tuple(states), still=still)
 
 
 def _with_gradients(differentiate: Differentiate, forward: Graph) -> Graph:
     """The graph of a step: forwards, and backwards with what sums repeat read as it was before."""
     return unspread(run(differentiate, forward))
+
+
+def _with_outputs(cut: Cut, forward: Graph, few: Graph, by: Sequence[str]) -> Cut | None:
+    """What was left out of a step, with the outputs of all layers.
+
+    forward: of all layers. few: the step of those that are there. by: what training changes. None
+    if a name of an output is that of something else.
+    """
+    given = {output.name for output in few.outputs}
+    families = dict(cut.families)
+    shown = [(output.name, output.name) for output in forward.outputs]
+    for name in by:
+        like = f"{cut.stand(name)}{GRADIENT}"
+        if like not in given:
+            continue
+        shown.append((f"{name}{GRADIENT}", like))
+        column = tuple(f"{other}{GRADIENT}" for other in cut.families.get(name, ()))
+        if column and not add_family(families, column):
+            return None
+    for node in few.nodes:
+        if isinstance(node.op, Keep):
+            stem, _, _ = node.output.rpartition(".")
+            column = tuple(f"{stem}.{layer}" for layer in range(cut.layers))
+            if node.output not in column or not add_family(families, column):
+                return None
+    return replace(cut, families=families, shown=tuple(shown))
 
 
 def _require_used(optimizer: Optimizer, weights: Sequence[str]) -> None:

@@ -26,7 +26,7 @@ from wsc.isa.program import (
     Tensor,
 )
 from wsc.isa.statements import blocks
-from wsc.isa.table import BY_NAME, Form
+from wsc.isa.table import BY_NAME, Category
 from wsc.isa.turns import plain_transfers
 from wsc.views.streams import all_calls, call_transfers
 
@@ -219,7 +219,7 @@ def _op(op: Op, held: dict[str, frozenset[str]], tensors: frozenset[str], found:
         _tensors(operand.address, held, tensors) if isinstance(operand, Mem) else NOTHING
         for operand in op.operands
     ]
-    if row.form is Form.LOAD:
+    if row.category is Category.LOAD:
         sources, written = operands, NOTHING
     else:
         sources = operands if row.accumulates else operands[1:]
@@ -227,7 +227,7 @@ def _op(op: Op, held: dict[str, frozenset[str]], tensors: frozenset[str], found:
     for touched in sources:
         found.reads(touched)
     found.writes(written)
-    if op.register is not None and row.form is not Form.LOAD:
+    if op.register is not None and row.category is not Category.LOAD:
         values = [item.value for item in op.operands if isinstance(item, Scalar)]
         held[op.register] = held.get(op.register, NOTHING).union(
             *(_tensors(value, held, tensors) for value in values)

@@ -53,7 +53,8 @@ def _part(words: Sequence[str]) -> str:
 class PartRow:
     """A part of all layers, or of the network around them, as predicted.
 
-    layers: how many have it, 0 for what is in none. cycles, macs, bound: of all of them.
+    layers: how many have it, 0 for what is in none. cycles, macs, bound: of all of them. beside:
+    the part before it while which most of it runs, if it adds fewer cycles than its bound.
     """
 
     part: str
@@ -61,6 +62,7 @@ class PartRow:
     cycles: int
     macs: int
     bound: Bound
+    beside: str = ""
 
     @property
     def utilization(self) -> float:
@@ -74,6 +76,7 @@ class PartRow:
             "layers": self.layers,
             "predicted_cycles": self.cycles,
             "macs": self.macs,
+            "beside": self.beside or None,
             **self.bound.facts(),
         }
 
@@ -84,20 +87,21 @@ def part_rows(rows: Iterable[EstimatedRow]) -> list[PartRow]:
     for row in rows:
         place = place_of(row.nodes)
         groups.setdefault((bool(place.layer), place.part), []).append((place.layer, row))
-    return [
-        PartRow(
-            part,
-            len({layer for layer, _ in group}) if inside else 0,
-            sum(row.cycles for _, row in group),
-            sum(row.macs for _, row in group),
-            Bound(
-                sum(row.bound.compute for _, row in group),
-                sum(row.bound.link for _, row in group),
-                sum(row.bound.io for _, row in group),
-            ),
+    found: list[PartRow] = []
+    before = ""  # the last part whose cycles are its own
+    for (inside, part), group in groups.items():
+        cycles = sum(row.cycles for _, row in group)
+        bound = Bound(
+            sum(row.bound.compute for _, row in group),
+            sum(row.bound.link for _, row in group),
+            sum(row.bound.io for _, row in group),
         )
-        for (inside, part), group in groups.items()
-    ]
+        beside = before if bound.beside(cycles) else ""
+        before = before if beside else part
+        layers = len({layer for layer, _ in group}) if inside else 0
+        macs = sum(row.macs for _, row in group)
+        found.append(PartRow(part, layers, cycles, macs, bound, beside))
+    return found
 
 
 def code_of_layers(program: Program, fabric: Fabric) -> dict[str, int]:

@@ -9,19 +9,19 @@ from wsc.isa.expr import evaluate, names
 from wsc.isa.program import If, Loop, Program, Region, Statement
 from wsc.runtime.static import static_environment
 
-MOST_PASSES = 1 << 20
+MOST_STAYS = 1 << 20
 Turns = tuple[tuple[str, int], ...]
-"""The loops around a pass, outermost first: what counts the turns, and in which one it is."""
+"""The loops around a stay, outermost first: what counts the turns, and in which one it is."""
 
 
-def passes_of(program: Program, region: Region, first: int) -> list[int] | None:
-    """The statements of a main in the order in which every tile passes through them.
+def stays_of(program: Program, region: Region, first: int) -> list[int] | None:
+    """The statements of a main in the order in which every tile is at them.
 
-    A loop is passed at its head and behind each turn. first: number of the first statement;
+    A loop has a stay at its head and one behind each turn. first: number of the first statement;
     they count in the order of the text.
 
     Returns:
-        None where guards or registers decide, or where there are more than ``MOST_PASSES``.
+        None where guards or registers decide, or where there are more than ``MOST_STAYS``.
     """
     found = turns_of(program, region, first)
     return None if found is None else [number for number, _ in found]
@@ -45,7 +45,7 @@ def turns_of(program: Program, region: Region, first: int) -> list[tuple[int, Tu
                 if turn is None or not set(names(statement.count)) <= set(same):
                     return None
                 turns = max(int(evaluate(statement.count, same)), 0) if turn else 0
-                if turns * len(turn) + len(found) > MOST_PASSES:
+                if turns * len(turn) + len(found) > MOST_STAYS:
                     return None
                 for k in range(turns):
                     place = (statement.register, k)

@@ -1,0 +1,152 @@
+"""Attention of a training step in blocks of keys: the same gradients, and no block is kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import wsc
+from tests import oracle
+from tests.stacks import decoder
+from tests.training.test_layers import results
+from wsc.api import compile_step
+from wsc.frontend import import_onnx
+from wsc.frontend.store import Seed
+from wsc.ir.graph import Graph, Map
+from wsc.ir.naming import ANEW, block_of
+from wsc.isa.fabric import find_fabric
+from wsc.isa.types import DType
+from wsc.models.language import Task, build, find_shape
+from wsc.passes.blocks import attentions
+from wsc.passes.groups import Groups, in_groups, inner_nodes
+from wsc.passes.keys import InKeys
+from wsc.passes.late import Late
+from wsc.training.losses import parse_loss
+from wsc.training.step import Step, build_step, parse_optimizer
+
+WORDS, TOKENS, BATCH = 20, 8, 2
+
+
+def step_of(name: str, precision: DType = DType.F32) -> Step:
+    """Of two small layers of a family; of LLaMA two heads of queries share one of keys."""
+    shape = find_shape(name).sized(layers=2, hidden=32, heads=4, ffn=12, vocabulary=WORDS)
+    shape = shape.sized(kv_heads=2) if name.startswith("llama") else shape
+    model = build(shape, Task(sequence=TOKENS, batch=BATCH))
+    loss, rule = parse_loss("cross_entropy"), parse_optimizer("sgd")
+    return build_step(model, loss, rule, {}, precision, weights=Seed(1))
+
+
+def in_keys(graph: Graph, size: int) -> Graph:
+    """All attention of a graph in blocks of so many keys."""
+    work: list[InKeys] = []
+    for item in attentions(graph):
+        inner = inner_nodes(graph, item)
+        assert inner is not None
+        work.append(InKeys(item, inner, size))
+    assert len(work) == 2
+    return in_groups(graph, work)
+
+
+def fed(graph: Graph) -> dict[str, np.ndarray]:
+    """Words and labels; the scale of the loss."""
+    random = np.random.default_rng(2)
+    return {
+        item.name: random.integers(0, WORDS, item.type.shape)
+        if item.type.dtype is DType.I32
+        else np.full(item.type.shape, 64.0)
+        for item in graph.inputs
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "precision", "error"),
+    [
+        ("gpt-neox-20b", 4, DType.F32, 1e-6),
+        ("gpt-neox-20b", 3, DType.F16, 4e-3),  # the last block has two keys
+        ("llama3-8b", 3, DType.F32, 1e-6),
+    ],
+)
+def test_gradients_are_those_of_all_keys_at_once(
+    name: str, size: int, precision: DType, error: float
+) -> None:
+    step = step_of(name, precision)
+    assert step.differentiate is not None
+    feeds = fed(step.graph)
+    wanted = oracle.evaluate(step.graph, feeds)
+    forward = in_keys(step.forward, size)
+    blocks = step.differentiate.apply(forward)
+    found = oracle.evaluate(blocks, feeds)
+    assert found.keys() == wanted.keys()
+    for key, array in wanted.items():
+        scale = np.abs(array).max()
+        np.testing.assert_allclose(found[key], array, error, error * scale, err_msg=key)
+    # Layers that are computed again have blocks that are computed once more than that.
+    again = Late().apply(replace(step.differentiate, recompute=True).apply(forward))
+    for key, array in oracle.evaluate(again, feeds).items():
+        np.testing.assert_array_equal(array, found[key], err_msg=key)
+
+
+def test_one_block_is_done_with_before_the_next_one_begins() -> None:
+    step = step_of("gpt-neox-20b")
+    assert step.differentiate is not None
+    again = replace(step.differentiate, recompute=True)
+    graph = Late().apply(again.apply(in_keys(step.forward, 2)))
+    made, read = dict[str, int](), dict[str, int]()
+    for number, node in enumerate(graph.nodes):
+        made[node.output] = number
+        read |= dict.fromkeys(node.inputs, number)
+    shares = [
+        (made[node.output], read[node.output])
+        for node in graph.nodes
+        if block_of(node.name, ANEW) and ".shares" in node.name and ".grad" not in node.name
+        if isinstance(node.op, Map)
+    ]
+    assert len(shares) == 3 * 2 * TOKENS // 2  # forwards, again and for the derivative
+    for (_, last), (first, _) in zip(sorted(shares)[:-1], sorted(shares)[1:], strict=True):
+        assert last < first
+
+
+def compiled(fabric: str, keys: int | None, monkeypatch: pytest.MonkeyPatch) -> wsc.Program:
+    """A step of one layer on a mesh. keys: of a block; None: all at once."""
+    with monkeypatch.context() as patch:
+        if keys is not None:
+            patch.setattr(Groups, "_way", lambda self, types, item: keys)
+        model = decoder(1, hidden=8, heads=2, tokens=5)
+        return compile_step(model, "mse", "sgd", fabric=fabric)
+
+
+@pytest.mark.parametrize("fabric", ["wse2:2x5", "wse2:5x2", "wse2:1x3"])
+def test_programs_in_blocks_of_keys(fabric: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tall, flat and ragged meshes: the same gradients."""
+    wanted = results(compiled(fabric, None, monkeypatch))
+    program = compiled(fabric, 3, monkeypatch)
+    assert any("anew" in tensor.name for tensor in program.assembly.tensors)
+    for name, array in results(program).items():
+        scale = np.abs(wanted[name]).max()
+        np.testing.assert_allclose(array, wanted[name], 1e-4, 1e-5 * scale, err_msg=name)
+
+
+def test_engines_agree_on_blocks_of_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(3)
+    program = compiled("wse2:2x3", 3, monkeypatch)
+    feeds = {
+        tensor.name: random.standard_normal(tensor.shape).astype(np.float32)
+        for tensor in program.assembly.edge_tensors
+        if tensor.name in ("x", "label")
+    }
+    reference, both = (program.run(feeds, engine=engine) for engine in ("reference", "both"))
+    assert reference.cycles == both.cycles
+    assert abs(program.estimate().cycles / both.cycles - 1) < 0.05
+    for name, array in reference.outputs.items():
+        np.testing.assert_array_equal(both.outputs[name], array, err_msg=name)
+
+
+def test_long_sequences_go_in_blocks_of_whole_rows() -> None:
+    graph = import_onnx(decoder(1, hidden=64, heads=8, tokens=66), {}, {}, DType.F32)
+    fabric = find_fabric("wse2").sized(4, 22)
+    assert Groups(fabric).apply(graph) is graph
+    found = Groups(replace(fabric, sram_bytes=8192)).apply(graph)
+    blocks = {block_of(node.name, ANEW) for node in found.nodes} - {""}
+    assert len(blocks) == 11  # of six keys, which are those of two rows of tiles
