@@ -77,7 +77,7 @@ def find_group(
 def join(s: Machine, tile: int, unit: int, thread: int, t: int) -> bool:
     """Let a group execute the rows of a unit from cycle t on, if one can."""
     state, member = s.unit[thread], s.member[thread]
-    trait = s.traits[state.row]
+    trait = s.row_traits[state.row]
     if s.now[0].alone != 0:
         return False
     # A group knows no index: every queue advances with every row, in a cycle of its ring.

@@ -47,7 +47,7 @@ def meets(s: Machine, other: int, unit: int) -> None:
 @kernel
 def use_queues(s: Machine, number: int, thread: int, unit: int, user: int) -> None:
     """Write who is at the ends of the queues of a unit's operands. user: the unit, or -1."""
-    group, trait = s.groups[number], s.traits[s.unit[thread].row]
+    group, trait = s.groups[number], s.row_traits[s.unit[thread].row]
     if group.first_input >= 0:
         queue = s.slots[s.unit_slot[thread, trait.first_input]]
         meets(s, queue.reader, unit)
@@ -180,7 +180,11 @@ def account_rows(
     s.statements[state.statement].busy += busy
     # Of a main thread waits count too. What it waited neither for room nor for its second
     # operand, it waited for its first.
-    at, member, trait = s.groups.ctypes.data + number * SIZE, s.member[thread], s.traits[group.row]
+    at, member, trait = (
+        s.groups.ctypes.data + number * SIZE,
+        s.member[thread],
+        s.row_traits[group.row],
+    )
     no_room = take_count(at + NO_ROOM, LEFT_DIGITS, lane) + member.no_room
     no_second = take_count(at + NO_SECOND, LEFT_DIGITS, lane) + member.no_second
     member.no_room, member.no_second = 0, 0
@@ -244,7 +248,7 @@ def due_cycle(s: Machine, number: int, lane: int, t: int) -> int:
 def note_wait(s: Machine, number: int, thread: int, lane: int) -> None:
     """Write what a lane waits for that could start a row."""
     group, state = s.groups[number], s.unit[thread]
-    trait = s.traits[group.row]
+    trait = s.row_traits[group.row]
     operand, reason = 0, Reason.OUTPUT
     first, second = group.first_input, group.second_input
     if first >= 0 and not has(s.stations[first].in_has, lane):

@@ -122,7 +122,7 @@ def _code(image: Image, record: Record | None) -> Tables:
         deciding, loaded, first = record.deciding, np.append(record.loaded, 0), record.first
     return {
         **code(image),
-        "traits": traits(image),
+        "row_traits": traits(image),
         "operations": operations(wanted),
         "domains": domains(wanted),
         "words": np.zeros(4, np.int32),

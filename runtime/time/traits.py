@@ -6,13 +6,13 @@ import numpy as np
 
 from wsc.runtime.image import Image
 from wsc.runtime.tables import FABRIC, OPERAND, Kind, Records, by_name
-from wsc.runtime.time.records import TRAIT
+from wsc.runtime.time.records import ROW_TRAIT
 
 
 def traits(image: Image) -> np.ndarray:
-    """A ``TRAIT`` for each row of the code; only those of vector instructions and sends count."""
+    """A ``ROW_TRAIT`` for each row of the code; only those of vectors and sends count."""
     rows, operands = image.code.records, by_name(image.code.operands, OPERAND)
-    table = np.zeros(max(len(rows), 1), TRAIT)
+    table = np.zeros(max(len(rows), 1), ROW_TRAIT)
     table["first_input"] = table["second_input"] = -1
     table["indexed"][: len(rows)] = rows.kind == Kind.SEND
     queued = (rows.kind == Kind.VECTOR) & (rows.level >= 0)
