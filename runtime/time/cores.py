@@ -155,7 +155,7 @@ def run_row(s: Machine, tile: int, unit: int, thread: int, row: int, t: int) -> 
         put(s, slot, unit, 0, t)
     account(s, tile, row, thread, state.steps)
     state.left -= 1
-    if s.lane_traits[row].indexed != 0:
+    if s.profiles[row].indexed != 0:
         step_index(s, thread, level)
     if state.left == 0:
         state.mode = Mode.FETCH if unit == 0 else Mode.FINISH

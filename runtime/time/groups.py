@@ -77,23 +77,23 @@ def find_group(
 def join(s: Machine, tile: int, unit: int, thread: int, t: int) -> bool:
     """Let a group execute the rows of a unit from cycle t on, if one can."""
     state, member = s.unit[thread], s.member[thread]
-    trait = s.lane_traits[state.row]
+    profile = s.profiles[state.row]
     if s.now[0].alone != 0:
         return False
     # A group knows no index: every queue advances with every row, in a cycle of its ring.
-    if trait.simple == 0 or state.left < LEAST_ROWS or state.cycles >= DUE:
+    if profile.simple == 0 or state.left < LEAST_ROWS or state.cycles >= DUE:
         return False
     # All its queues are lanes, and no two of them are one.
     first_input, second_input, output = -1, -1, -1
-    if trait.first_input >= 0:
-        first_input = station_or_none(s, thread, trait.first_input)
+    if profile.first_input >= 0:
+        first_input = station_or_none(s, thread, profile.first_input)
         if first_input < 0:
             return False
-    if trait.second_input >= 0:
-        second_input = station_or_none(s, thread, trait.second_input)
+    if profile.second_input >= 0:
+        second_input = station_or_none(s, thread, profile.second_input)
         if second_input < 0 or second_input == first_input:
             return False
-    if trait.emits != 0:
+    if profile.emits != 0:
         output = station_or_none(s, thread, 0)
         if output < 0:
             return False

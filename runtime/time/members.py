@@ -47,13 +47,13 @@ def meets(s: Machine, other: int, unit: int) -> None:
 @kernel
 def use_queues(s: Machine, number: int, thread: int, unit: int, user: int) -> None:
     """Write who is at the ends of the queues of a unit's operands. user: the unit, or -1."""
-    group, trait = s.groups[number], s.lane_traits[s.unit[thread].row]
+    group, profile = s.groups[number], s.profiles[s.unit[thread].row]
     if group.first_input >= 0:
-        queue = s.slots[s.unit_slot[thread, trait.first_input]]
+        queue = s.slots[s.unit_slot[thread, profile.first_input]]
         meets(s, queue.reader, unit)
         queue.reader = user
     if group.second_input >= 0:
-        queue = s.slots[s.unit_slot[thread, trait.second_input]]
+        queue = s.slots[s.unit_slot[thread, profile.second_input]]
         meets(s, queue.reader, unit)
         queue.reader = user
     if group.output >= 0:
@@ -180,8 +180,11 @@ def account_rows(
     s.statements[state.statement].busy += busy
     # Of a main thread waits count too. What it waited neither for room nor for its second
     # operand, it waited for its first.
-    at, member = s.groups.ctypes.data + number * SIZE, s.member[thread]
-    trait = s.lane_traits[group.row]
+    at, member, profile = (
+        s.groups.ctypes.data + number * SIZE,
+        s.member[thread],
+        s.profiles[group.row],
+    )
     no_room = take_count(at + NO_ROOM, LEFT_DIGITS, lane) + member.no_room
     no_second = take_count(at + NO_SECOND, LEFT_DIGITS, lane) + member.no_second
     member.no_room, member.no_second = 0, 0
@@ -189,10 +192,10 @@ def account_rows(
     if group.output >= 0:
         count_wait(s, tile, thread, Reason.OUTPUT, s.unit_slot[thread, 0], no_room)
     if group.first_input >= 0:
-        slot = s.unit_slot[thread, trait.first_input]
+        slot = s.unit_slot[thread, profile.first_input]
         count_wait(s, tile, thread, Reason.INPUT, slot, no_first)
     if group.second_input >= 0:
-        slot = s.unit_slot[thread, trait.second_input]
+        slot = s.unit_slot[thread, profile.second_input]
         count_wait(s, tile, thread, Reason.INPUT, slot, no_second)
 
 
@@ -245,12 +248,12 @@ def due_cycle(s: Machine, number: int, lane: int, t: int) -> int:
 def note_wait(s: Machine, number: int, thread: int, lane: int) -> None:
     """Write what a lane waits for that could start a row."""
     group, state = s.groups[number], s.unit[thread]
-    trait = s.lane_traits[group.row]
+    profile = s.profiles[group.row]
     operand, reason = 0, Reason.OUTPUT
     first, second = group.first_input, group.second_input
     if first >= 0 and not has(s.stations[first].in_has, lane):
-        operand, reason = trait.first_input, Reason.INPUT
+        operand, reason = profile.first_input, Reason.INPUT
     elif second >= 0 and not has(s.stations[second].in_has, lane):
-        operand, reason = trait.second_input, Reason.INPUT
+        operand, reason = profile.second_input, Reason.INPUT
     state.reason = reason
     state.what = s.unit_slot[thread, operand]

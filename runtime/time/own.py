@@ -39,7 +39,7 @@ def store_word(s: Machine, tile: int, row: int, address: int, value: int) -> Non
 @LIBRARY.defines(own.capture_place)
 def capture_place(s: Machine, thread: int, row: int) -> int:
     """One row for most instructions, which stays in the host's cache: time needs no address."""
-    return thread if s.lane_traits[row].indexed != 0 else s.now[0].tiles * s.now[0].units
+    return thread if s.profiles[row].indexed != 0 else s.now[0].tiles * s.now[0].units
 
 
 @LIBRARY.defines(own.hold)

@@ -294,7 +294,7 @@ TILE = np.dtype(  # a tile
     ]
 )
 
-LANE_TRAIT = np.dtype(  # what the rows of an instruction have in common
+PROFILE = np.dtype(  # what the rows of an instruction have in common
     [
         # Whether every queue advances with every row, and a row has one dimension at most.
         ("simple", np.int64),
@@ -318,7 +318,7 @@ TABLES: dict[str, tuple[Any, int]] = {
     **clocked.TABLES,
     "now": (RUN, FLAT),  # one RUN
     # The code: see wsc.runtime.tables.
-    "lane_traits": (LANE_TRAIT, FLAT),
+    "profiles": (PROFILE, FLAT),
     "deciding": (np.int8, FLAT),  # [row]: whether what it loads decides anything
     "record": (np.int32, FLAT),  # what such rows loaded, tile by tile
     "record_first": (np.int64, FLAT),  # of each tile: its first entry there

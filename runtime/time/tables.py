@@ -26,8 +26,8 @@ from wsc.runtime.runs import Options
 from wsc.runtime.tables import Kind, by_name, zeros
 from wsc.runtime.time.blocks import Blocks, Stations, laned_colors, set_lanes
 from wsc.runtime.time.compiled import Machine
-from wsc.runtime.time.lane_traits import lane_traits
 from wsc.runtime.time.links import LINKS
+from wsc.runtime.time.profiles import profiles
 from wsc.runtime.time.records import (
     CELL,
     CLAIM,
@@ -122,7 +122,7 @@ def _code(image: Image, record: Record | None) -> Tables:
         deciding, loaded, first = record.deciding, np.append(record.loaded, 0), record.first
     return {
         **code(image),
-        "lane_traits": lane_traits(image),
+        "profiles": profiles(image),
         "operations": operations(wanted),
         "domains": domains(wanted),
         "words": np.zeros(4, np.int32),

@@ -143,7 +143,7 @@ def test_groups_are_loops_within_the_layers(monkeypatch: pytest.MonkeyPatch) -> 
         return compile_step(model, "mse", "sgd", fabric="2x2", recompute="layers")
 
     wanted = results(step())
-    monkeypatch.setattr(Groups, "_sizes", lambda self, types, item: (1,))
+    monkeypatch.setattr(Groups, "_way", lambda self, types, item: (1,))
     program = step()
     layers = [item for item in program.assembly.regions[0].main if isinstance(item, Loop)]
     inner = [item for loop in layers for item in loop.body if isinstance(item, Loop)]
@@ -167,7 +167,7 @@ def test_sequences_count_as_heads_where_they_find_no_room(monkeypatch: pytest.Mo
 
     apart = step()
     monkeypatch.setattr("wsc.passes.groups.FITS", 0.0)
-    monkeypatch.setattr(Groups, "_sizes", lambda self, types, item: None)
+    monkeypatch.setattr(Groups, "_way", lambda self, types, item: None)
     together = step()
     assert joined(together) - joined(apart)
     wanted = apart.run(feeds, engine="values").outputs

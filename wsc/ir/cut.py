@@ -137,9 +137,18 @@ class Cut:
 
     @staticmethod
     def _family(families: Families, texts: Sequence[str]) -> tuple[str, ...]:
-        """The names of all layers among which some of these are; none if they are no layers'."""
-        known = next((text for text in texts if text in families), "")
-        return families[known] if known and len(set(texts)) > 1 else ()
+        """The names of all layers among which some of these are; none if they are no layers'.
+
+        The name of a part of something begins with that of the whole.
+        """
+        for text in texts if len(set(texts)) > 1 else ():
+            known, dot, part = text, ".", ""
+            while known not in families and dot:
+                known, dot, more = known.rpartition(".")
+                part = f".{more}{part}"
+            if known in families:
+                return tuple(name + part for name in families[known])
+        return ()
 
     def whole(self, place: int) -> int:
         """The number of a layer in the whole network. place: among those that are there."""

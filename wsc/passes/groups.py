@@ -138,8 +138,11 @@ class Groups(Pass[Graph, Graph]):
         few = ({item.scored: keys}, {item.summed: keys})
         for made, op, left, right in self._products(types, item, *few):
             layouts = layouts_of(op, rows, self._mesh)
-            at = [dense_view(e, t.dtype) for e, t in zip(layouts, (left, right), strict=True)]
-            choices = weighed_choices(op, left, right, False, *at, cost, training=True)
+            at_a, at_b = (
+                dense_view(extents, type_.dtype)
+                for extents, type_ in zip(layouts, (left, right), strict=True)
+            )
+            choices = weighed_choices(op, left, right, False, at_a, at_b, cost, training=True)
             fit = (choice for choice in choices if (choice.a, choice.b) == layouts)
             yield made, preferred(fit, self.fabric.sram_bytes)
 
@@ -165,8 +168,8 @@ class Groups(Pass[Graph, Graph]):
         """Predicted cycles of one group: forwards, again and backwards."""
         cost, cycles = CostModel(self.fabric), 0
         for made, op, left, right in self._products(types, item, *self._few(item, sizes)):
-            at = [default_view(t.shape, t.dtype, self._mesh) for t in (left, right)]
-            choice = choose_contraction(op, left, right, False, *at, cost, training=True)
+            at_a, at_b = (default_view(t.shape, t.dtype, self._mesh) for t in (left, right))
+            choice = choose_contraction(op, left, right, False, at_a, at_b, cost, training=True)
             assert choice is not None
             cycles += (1 if made is Made.DERIVATIVE else 2) * choice.cycles
             keys = choice.out[item.axis] if made is Made.SCORES else None

@@ -968,15 +968,9 @@ class Placer(Values):
             UnknownForm: none of them is as it was asked for.
         """
         types, found = (self.types[a], self.types[b]), (self._at(a), self._at(b))
-        blocks = laid_out(node, self.rows, self.mesh)
-        if blocks is not None and a == node.inputs[0]:
-            names = zip((a, b), found, blocks, strict=True)
-            found = tuple(
-                dense_view(extents, self.types[name].dtype)
-                if name in self.lazy and self.current(name) is None
-                else view
-                for name, view, extents in names
-            )
+        blocks = None if streamed else laid_out(node, self.rows, self.mesh)
+        if blocks is not None:
+            found = (self._in_block(a, found[0], blocks[0]), self._in_block(b, found[1], blocks[1]))
         where = tuple(None if view is None else replace(view, buffer="") for view in found)
         staying = self._staying(a, b, node.output in self.leaves)
         wish = self._wish(node)
@@ -1013,6 +1007,11 @@ class Placer(Values):
                 wish, allowed = None, choices
             self.forms[key] = _Weighing(tuple(choices), preferred(allowed, room), wish)
         return self.forms[key]
+
+    def _in_block(self, value: str, at: View | None, extents: Extents) -> View | None:
+        """Where an operand over a block of keys is: what is only moved is where it is wanted."""
+        moved = value in self.lazy and self.current(value) is None
+        return dense_view(extents, self.types[value].dtype) if moved else at
 
     def _no_form(self, wish: Wish, nodes: Iterable[str], forms: Iterable[Form]) -> UnknownForm:
         """What to say of a form that a node does not have."""

@@ -6,13 +6,13 @@ import numpy as np
 
 from wsc.runtime.image import Image
 from wsc.runtime.tables import FABRIC, OPERAND, Kind, Records, by_name
-from wsc.runtime.time.records import LANE_TRAIT
+from wsc.runtime.time.records import PROFILE
 
 
-def lane_traits(image: Image) -> np.ndarray:
-    """A ``LANE_TRAIT`` for each row; only those of vector instructions and sends count."""
+def profiles(image: Image) -> np.ndarray:
+    """A ``PROFILE`` for each row of the code; only those of vector instructions and sends count."""
     rows, operands = image.code.records, by_name(image.code.operands, OPERAND)
-    table = np.zeros(max(len(rows), 1), LANE_TRAIT)
+    table = np.zeros(max(len(rows), 1), PROFILE)
     table["first_input"] = table["second_input"] = -1
     table["indexed"][: len(rows)] = rows.kind == Kind.SEND
     queued = (rows.kind == Kind.VECTOR) & (rows.level >= 0)
@@ -22,14 +22,14 @@ def lane_traits(image: Image) -> np.ndarray:
     return table
 
 
-def _describe(trait: np.void, row: np.record, operands: Records) -> None:
+def _describe(profile: np.void, row: np.record, operands: Records) -> None:
     queues = np.flatnonzero(operands.kind == FABRIC).tolist()
     inputs = [number for number in queues if number > 0]
     each_row = bool((operands.advance[queues] == row.level).all())
-    trait["simple"] = each_row and row.rank <= row.level + 1 and len(inputs) <= 2
-    trait["indexed"] = not each_row
-    trait["emits"] = 0 in queues
+    profile["simple"] = each_row and row.rank <= row.level + 1 and len(inputs) <= 2
+    profile["indexed"] = not each_row
+    profile["emits"] = 0 in queues
     if inputs:
-        trait["first_input"] = inputs[0]
+        profile["first_input"] = inputs[0]
     if len(inputs) > 1:
-        trait["second_input"] = inputs[1]
+        profile["second_input"] = inputs[1]
