@@ -16,7 +16,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import wsc
-from tests.training.networks import NETWORKS, Batch, Builder, resnet
+from tests.training.networks import NETWORKS, Batch, Builder, resnet, weights_of
 from wsc.api import compile_step
 from wsc.errors import CompileError
 from wsc.isa.diagnostics import AssemblyError
@@ -427,7 +427,34 @@ def test_values_that_go_through_their_bits_are_refused_where_they_reach_the_loss
     top = b.node("TopK", "top", b.node("MatMul", "product", "x", "w"), "k", outputs=2)
     b.node("Add", "logits", top, "product")  # w has another way to the loss as well
     model = b.model("top", {"x": (TensorProto.FLOAT, ["batch", 3])})
+    model.opset_import[0].version = 10  # there is no GatherElements to take its values with
     refused("no derivative of node 'top' .instruction 'from_bits'", model=model)
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis", "count", "largest", "fabric"),
+    [((6, 5), -1, 2, 1, "3x1"), ((4, 7, 2), 1, 3, 0, "1x3")],
+)
+def test_a_derivative_goes_to_what_a_selection_took(
+    shape: tuple[int, ...], axis: int, count: int, largest: int, fabric: str
+) -> None:
+    b = Builder(1)
+    b.weight("w", shape[-1], around=1.0)
+    b.constant("k", [count], np.int64)
+    product = b.node("Mul", "product", "x", "w")
+    b.node("TopK", "logits", product, "k", outputs=2, axis=axis, largest=largest)
+    model = b.model("top", {"x": (TensorProto.FLOAT, list(shape))})
+    w, rng = weights_of(model)["w"], np.random.default_rng(2)
+    x = rng.normal(size=shape).astype(np.float32)
+    taken = np.argsort(-x * w if largest else x * w, axis).take(range(count), axis)
+    top = np.take_along_axis(x * w, taken, axis)
+    label = rng.normal(size=top.shape).astype(np.float32)
+    slopes = np.zeros_like(x)
+    np.put_along_axis(slopes, taken, 2 * (top - label) / top.size, axis)
+    wanted = (slopes * x).reshape(-1, shape[-1]).sum(0)
+    made = wsc.train(model, loss="mse", optimizer="sgd:lr=1", fabric=fabric)
+    made.step({"x": x, "label": label})
+    np.testing.assert_allclose(w - made.weights["w"], wanted, 1e-4, 1e-6)
 
 
 def test_a_weight_that_decides_nothing_is_left_out_unless_it_was_named() -> None:
@@ -492,6 +519,30 @@ def test_an_old_batch_normalization_is_refused() -> None:
     model.graph.node[-1].op_type = "Gemm"
     with pytest.raises(CompileError, match="trains from opset 14 on, and the model has 13"):
         wsc.train(model, fabric=(8, 8)).step(next(NETWORKS["resnet"]().batches()))
+
+
+@pytest.mark.parametrize("op", ["Dropout", "BatchNormalization"])
+def test_a_node_of_a_loop_that_would_not_do_what_it_does_in_training_is_refused(op: str) -> None:
+    values = {name: helper.make_empty_tensor_value_info(name) for name in ("n", "go", "x", "on")}
+    more = ["gain", "shift", "mean", "spread"] if op == "BatchNormalization" else []
+    nodes = [
+        helper.make_node("Identity", ["go"], ["on"], "same"),
+        helper.make_node(op, ["x", *more], ["y"], "inner"),
+    ]
+    last = helper.make_empty_tensor_value_info("y")
+    body = helper.make_graph(
+        nodes, "body", [values[name] for name in ("n", "go", "x")], [values["on"], last]
+    )
+    b = Builder(1)
+    b.weight("w", 4, 3)
+    for name in more:
+        b.weight(name, 4, around=1.0)
+    b.constant("turns", 2, np.int64)
+    b.constant("yes", True, np.bool_)
+    b.node("Gemm", "z", "x", "w", transB=1)
+    b.node("Loop", "logits", "turns", "yes", "z", body=body)
+    model = b.model("loop", {"x": (TensorProto.FLOAT, ["batch", 3])})
+    refused(f"node 'inner': {op} in the graph of another node", model=model)
 
 
 def test_batches_that_do_not_fit_are_refused() -> None:

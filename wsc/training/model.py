@@ -18,6 +18,7 @@ from wsc.frontend.types import FLOATS
 from wsc.isa.asked import dimension, option
 
 STATISTICS = 14  # the opset in which BatchNormalization learned to train
+SELECTIONS = 11  # the first opset with GatherElements
 
 
 @dataclass(slots=True)
@@ -44,8 +45,11 @@ class Preparation:
         """Change a model that was read. Raises CompileError if nothing is left to train."""
         graph = model.graph
         opset = model.opset_imports.get("", 1)
+        _refuse_inner(graph)
         statistics = self._normalizations(graph, opset)
         _dropouts(model)
+        if opset >= SELECTIONS:
+            _selections(graph)
         self.weights += self._chosen(graph, statistics)
         for name in (*self.weights, *statistics):
             tensor = graph.initializers[name].const_value
@@ -62,7 +66,7 @@ class Preparation:
         """Put each BatchNormalization into training mode; the names of its statistics."""
         names: dict[str, None] = {}
         for node in graph:
-            if node.op_type != "BatchNormalization" or node.domain not in ("", "ai.onnx"):
+            if not _is(node, "BatchNormalization"):
                 continue
             if opset < STATISTICS:
                 raise CompileError(
@@ -113,10 +117,53 @@ class Preparation:
         return list(chosen)
 
 
+def _is(node: ir.Node, *names: str) -> bool:
+    """Whether a node is one of these operators of ONNX itself."""
+    return node.op_type in names and node.domain in ("", "ai.onnx")
+
+
+def _refuse_inner(graph: ir.Graph) -> None:
+    """Raise CompileError for a node in a branch or loop body that would not do what it does in
+    training: it drops elements anew in each turn, or its statistics go from turn to turn."""
+    outside = {id(node) for node in graph}
+    for node in graph.all_nodes():
+        if id(node) not in outside and _is(node, "Dropout", "BatchNormalization"):
+            raise CompileError(
+                f"node {shortened(node.name or node.op_type)!r}: {node.op_type} in the graph of "
+                "another node (a loop or a branch) does not train: take it out there"
+            )
+
+
+def _selections(graph: ir.Graph) -> None:
+    """Let each TopK give what lies at its indices.
+
+    What it sorts by are the bits of its input, through which no derivative goes.
+    """
+    for node in list(graph.all_nodes()):
+        if not _is(node, "TopK"):
+            continue
+        values, indices, inside = node.outputs[0], node.outputs[1], node.graph
+        name = values.name
+        if not name or inside is None:
+            continue
+        values.name = f"{name}.sorted"
+        indices.name = indices.name or f"{name}.indices"
+        taken = ir.node(
+            "GatherElements",
+            [node.inputs[0], indices],
+            {"axis": node.attributes.get_int("axis", -1)},
+            name=node.name,
+        )
+        found = taken.outputs[0]
+        found.name, found.type, found.shape = name, values.type, values.shape
+        values.replace_all_uses_with(found, replace_graph_outputs=True)
+        inside.insert_after(node, taken)
+
+
 def _dropouts(model: ir.Model) -> None:
     """Put each Dropout into training mode: what it drops is drawn from a seed of each run."""
     for node in model.graph:
-        if node.op_type != "Dropout" or node.domain not in ("", "ai.onnx"):
+        if not _is(node, "Dropout"):
             continue
         ratio = 0.5
         given = node.inputs[1] if len(node.inputs) > 1 else None
