@@ -57,6 +57,16 @@ def test_the_page_of_a_step_is_written(folder: Path) -> None:
     assert "predicted" in text
 
 
+def test_code_may_come_in_sections_and_weights_are_the_same(folder: Path) -> None:
+    said: dict[str, str] = {}
+    for code in ("resident", "sections"):
+        result = done(wsc(*train("--steps", "2", "--code", code, "-o", code)))
+        said[code] = result.stderr
+    assert "code comes from the edge in" in said["sections"]
+    assert "code comes" not in said["resident"]
+    assert (folder / "sections").read_bytes() == (folder / "resident").read_bytes()
+
+
 def test_a_run_that_was_killed_goes_on(folder: Path) -> None:
     done(wsc(*train("--steps", "9", "--shuffle", "5", "--log", "a.csv", "-o", "a")))
     # So slow that it is killed before its end: the steps after the last checkpoint are lost.

@@ -61,6 +61,17 @@ class Holding:
         return found
 
 
+code_option = click.option(
+    "--code",
+    "coded",
+    type=click.Choice(CODES),
+    help="All code of a tile is there all the time (resident), or comes from the edge in "
+    "sections that share a room, and takes few bytes (sections); auto takes sections where "
+    "the program does not fit otherwise, and says so. [default: auto]",
+)
+"""``--code``, which the command takes as ``coded``."""
+
+
 def holding(function: _Command) -> _Command:
     """The four options; the command takes them as ``holding``."""
 
@@ -80,14 +91,7 @@ def holding(function: _Command) -> _Command:
             help="The model is one step, and a run makes N: inputs and outputs get a first "
             "dimension of steps.",
         ),
-        click.option(
-            "--code",
-            "coded",
-            type=click.Choice(CODES),
-            help="All code of a tile is there all the time (resident), or comes from the edge in "
-            "sections that share a room, and takes few bytes (sections); auto takes sections where "
-            "the program does not fit otherwise, and says so. [default: auto]",
-        ),
+        code_option,
         click.option(
             "--weights",
             "hold",

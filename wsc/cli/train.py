@@ -25,9 +25,11 @@ from wsc.cli.common import (
 from wsc.cli.completion import Word, fabrics
 from wsc.cli.costs import Asking, StepCosts, bill_dict, costing, step_costs
 from wsc.cli.estimate import Estimate, estimated, report_estimate, report_option
+from wsc.cli.holding import code_option
 from wsc.cli.names import require_file
 from wsc.cli.outputs import require_outputs
 from wsc.cli.training import Training, training
+from wsc.ir.forms import AUTO
 from wsc.isa.files import read_text, refusal
 from wsc.store.files import appearing, write_text
 
@@ -228,6 +230,7 @@ def earlier_rows(path: Path | None, steps: int) -> list[str]:
     metavar="NAME|WxH|FILE.toml",
     help="As for wsc compile. Without it a small square is chosen for the model.",
 )
+@code_option
 @click.option(
     "--engine",
     type=click.Choice(["values", "both", "reference"]),
@@ -257,6 +260,7 @@ def command(
     wafers: int,
     cluster: str,
     fabric: str | None,
+    coded: str | None,
     engine: str,
     asking: Asking,
     as_json: bool,
@@ -292,6 +296,7 @@ def command(
             schedule=numbers,
             wafers=wafers,
             cluster=cluster,
+            code=coded or AUTO,
             **training.options(),
         )
         line("training: compiling")

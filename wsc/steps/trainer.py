@@ -27,6 +27,7 @@ from wsc.isa.fabric import Fabric
 from wsc.isa.program import Kind
 from wsc.isa.program import Program as Assembly
 from wsc.isa.shown import Facts, Shown
+from wsc.passes.sections import require_code
 from wsc.runtime.api import run
 from wsc.runtime.errors import InputError, RuntimeFault
 from wsc.runtime.image import Image, load
@@ -457,11 +458,12 @@ def train(
     wafers: int = 1,
     cluster: str = "",
     recompute: str = "auto",
+    code: str = "auto",
 ) -> Trainer:
     """Train a model: ``step`` takes a batch, computes gradients on the fabric, updates the store.
 
-    model, fabric, dims, precision: as for ``wsc.compile``; sizes that are not given are those of
-    the first batch. loss: ``cross_entropy``, ``mse`` or ``output``, with options as in
+    model, fabric, dims, precision, code: as for ``wsc.compile``; sizes that are not given are
+    those of the first batch. loss: ``cross_entropy``, ``mse`` or ``output``, with options as in
     ``cross_entropy:smoothing=0.1,ignored=0``. optimizer: ``sgd``, ``momentum``, ``adam`` or
     ``adamw``, as in ``adamw:lr=3e-4,weight_decay=0.1``; ``model``: the step that the model's
     ``training_info`` describes, with the loss ``output``. groups: ``PATTERN:NUMBERS`` for weights
@@ -508,6 +510,7 @@ def train(
         "precision": precision,
         "trainable": tuple(trainable),
         "recompute": recompute,
+        "code": require_code(code),
     }
     if isinstance(over, int):
         require_shares(wafers, over)
