@@ -227,6 +227,22 @@ def test_a_run_that_goes_on_equals_an_unbroken_one(tmp_path: Path, options: dict
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+@pytest.mark.parametrize(("before", "after"), [("f16", "f32"), ("f32", "f16")])
+def test_a_run_may_go_on_in_another_precision(tmp_path: Path, before: str, after: str) -> None:
+    made = trainer("sgd:lr=0.5", precision=before)
+    made.step(batch())
+    made.save(tmp_path / "one")
+    again, plain = (trainer("sgd:lr=0.5", precision=name) for name in (after, "f32"))
+    for other in (again, plain):
+        other.prepare(batch())
+        other.resume(tmp_path / "one")
+        other.step(batch(seed=1))
+    assert again.state.scale == (65536.0 if after == "f16" else 1.0)
+    for name, array in made.weights.items():
+        assert np.abs(plain.weights[name] - array).max() > 1e-3  # gradients have their size
+        np.testing.assert_allclose(again.weights[name], plain.weights[name], 1e-2, 1e-3)
+
+
 def test_the_state_is_kept_whole() -> None:
     for state in (State(), State(7, 2.0**-3, 4, 2**63 - 1), State(1, 65536.0, 0, 0)):
         assert State.of(state.as_array()) == state

@@ -52,6 +52,7 @@ STEP = "step.wsa"  # the file of the program, in a folder of its own
 KEPT = "wsc.training"  # the tensor of a checkpoint that holds the state
 _FIELDS = ("step", "scale", "good", "seed")
 GROWTH = 2000  # steps without overflow until the scale is doubled
+UNSCALED = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +83,12 @@ class _Gradients:
 @dataclass(slots=True)
 class State:
     """What a checkpoint holds beside the tensors. step: steps so far. scale: of the gradients.
-    good: steps since it changed. seed: of the order in which samples are taken, None for that of
-    the data."""
+    good: steps since it changed, UNSCALED of a run whose gradients have none. seed: of the order in
+    which samples are taken, None for that of the data."""
 
     step: int = 0
     scale: float = 1.0
-    good: int = 0
+    good: int = UNSCALED
     seed: int | None = None
 
     def as_array(self) -> np.ndarray:
@@ -335,9 +336,14 @@ class Trainer(Shown):
                 for name in names
             }
         )
-        if SCALE in self._inputs():
-            self.state.scale = FIRST_SCALE
+        self._fit_scale()
         return self._image
+
+    def _fit_scale(self) -> None:
+        """Begin with a scale where the state has none; drop it where gradients have none."""
+        state, scaled = self.state, SCALE in self._inputs()
+        if scaled == (state.good == UNSCALED):
+            state.scale, state.good = (FIRST_SCALE, 0) if scaled else (1.0, UNSCALED)
 
     def _inputs(self) -> set[str]:
         assert self._image is not None
@@ -382,6 +388,8 @@ class Trainer(Shown):
     def resume(self, path: str | PathLike[str]) -> None:
         """Go on from a checkpoint of ``save``, to the bit as if there had been no break.
 
+        The run may have another precision, fabric or number of runs than that of the checkpoint.
+
         Raises:
             CompileError: it is none, or is one of another model or optimizer.
         """
@@ -415,6 +423,7 @@ class Trainer(Shown):
                 f"{path}: is a checkpoint of another model or optimizer: it has '{more[0]}'"
             )
         self.state = State.of(kept)
+        self._fit_scale()
         self._replace(found)
 
     def onnx(self) -> ModelProto:
