@@ -454,6 +454,15 @@ def test_a_size_that_the_samples_give_may_be_given_too() -> None:
     refused("dims: 'other': the model has no such dimension", dims={"other": 5})
 
 
+def test_a_loss_of_whole_numbers_is_refused_with_the_outputs_that_have_one() -> None:
+    model = small()
+    model.graph.node.append(helper.make_node("ArgMax", ["logits"], ["best"], "best", axis=1))
+    model.graph.output.insert(0, helper.make_empty_tensor_value_info("best"))
+    refused("output 'best' is i32, and a loss is of floats: .* there are: logits", model=model)
+    made = wsc.train(model, "cross_entropy:output=logits", fabric=(2, 2))
+    assert made.step(batch()).loss == trainer().step(batch()).loss
+
+
 def test_a_model_without_weights_is_refused() -> None:
     node = helper.make_node("Relu", ["x"], ["logits"], "relu")
     info = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [6, 3]) for n in ("x", "logits")]
