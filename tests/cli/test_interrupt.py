@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.cli.helpers import TWICE, files, saved, text_file
@@ -98,6 +99,24 @@ def test_a_run_for_values_and_time_leaves_nothing(tmp_path: Path) -> None:
     assert "interrupted when 0% of the edge's elements had moved" in ended.said
     assert files(tmp_path) == ["endless.wsa"]
     assert ended.seconds < 1, ended
+
+
+@pytest.mark.parametrize(
+    ("every", "left", "said"),
+    [
+        (1, ["t.safetensors"], r"--resume t.safetensors goes on from step [1-9]"),
+        (10**9, [], "there is no checkpoint yet .--save-every."),
+    ],
+)
+def test_while_a_model_is_trained(tmp_path: Path, every: int, left: list[str], said: str) -> None:
+    saved(builders.mlp((3, 4), batch="batch"), tmp_path / "t.onnx")
+    np.savez(tmp_path / "d.npz", x=np.ones((8, 3), np.float32), label=np.zeros(8, np.int64))
+    options = ["--data", "d.npz", "--steps", 10**9, "--batch", 4, "--fabric", "2x2"]
+    command = ["train", "t.onnx", *options, "--save-every", every]
+    ended = interrupt(tmp_path, "training: step", *command, later=0.3)
+    assert (ended.code, files(tmp_path)) == (INTERRUPTED, ["d.npz", "t.onnx", *left])
+    assert re.search(rf"interrupted after step [1-9]\d*; {said}", ended.said)
+    assert "Traceback" not in ended.said
 
 
 def test_while_a_large_program_is_read(tmp_path: Path) -> None:

@@ -282,6 +282,10 @@ def test_no_checkpoint_is_refused(tmp_path: Path) -> None:
     save_file(state, tmp_path / "c")
     with pytest.raises(CompileError, match=r"'w' is float32\[3, 4\], not float32\[4, 3\]"):
         made.resume(tmp_path / "c")
+    for wrong in ([-1, 0, 0, -1], [1, 200, 0, -1], [1, -25, 0, -1], [1, 0, -2, -1], [1, 0, 0, -2]):
+        save_file({**made.weights, KEPT: np.array(wrong)}, tmp_path / "c")
+        with pytest.raises(CompileError, match="no sound checkpoint: its state is"):
+            made.resume(tmp_path / "c")
 
 
 # --- ONNX -------------------------------------------------------------------------------
@@ -422,10 +426,41 @@ def test_options_that_there_are_not_are_refused() -> None:
     refused("no initializer of floats has such a name \\(there are: w, b\\)", trainable=["v*"])
 
 
+def test_arguments_of_another_kind_are_refused_before_a_step() -> None:
+    tried: list[tuple[dict[str, Any], str]] = [
+        ({"loss": None}, "loss is text, as in 'cross_entropy', not NoneType"),
+        ({"optimizer": 3}, "optimizer is text, as in 'adamw:lr=3e-4', not int"),
+        ({"trainable": "w"}, r"trainable is a list of texts, as in \['\*.weight'\], not 'w'"),
+        ({"trainable": [3]}, "each item of trainable is text"),
+        ({"groups": "w:lr=1"}, "groups is a list of texts"),
+        ({"schedule": 0.5}, "schedule is a list of numbers, not 0.5"),
+        ({"schedule": ["a"]}, "each item of schedule is a number, not 'a'"),
+        ({"clip": "x"}, "clip is a number, not 'x'"),
+        ({"over": 1.5}, "over is a number of runs from 1 on, or auto, not 1.5"),
+        ({"wafers": 0}, "wafers is a number from 1 on, not 0"),
+        ({"batch": 0}, "batch is a number from 1 on, not 0"),
+        ({"engine": "time"}, "engine 'time': training runs with values, both, reference"),
+        ({"code": "none"}, "code 'none' is not known: resident, sections, auto"),
+    ]
+    for options, message in tried:
+        with pytest.raises(CompileError, match=message):
+            trainer(**options)
+    assert trainer(over=np.int64(2)).over == 2
+
+
 def test_a_size_that_the_samples_give_may_be_given_too() -> None:
     assert trainer(dims={"batch": 6}).step(batch()).loss == trainer().step(batch()).loss
     refused("dims={'batch': 5}: the samples have 6", dims={"batch": 5})
     refused("dims: 'other': the model has no such dimension", dims={"other": 5})
+
+
+def test_a_loss_of_whole_numbers_is_refused_with_the_outputs_that_have_one() -> None:
+    model = small()
+    model.graph.node.append(helper.make_node("ArgMax", ["logits"], ["best"], "best", axis=1))
+    model.graph.output.insert(0, helper.make_empty_tensor_value_info("best"))
+    refused("output 'best' is i32, and a loss is of floats: .* there are: logits", model=model)
+    made = wsc.train(model, "cross_entropy:output=logits", fabric=(2, 2))
+    assert made.step(batch()).loss == trainer().step(batch()).loss
 
 
 def test_a_model_without_weights_is_refused() -> None:

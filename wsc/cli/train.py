@@ -312,16 +312,21 @@ def command(
         rows = earlier_rows(log if resume else None, trainer.state.step)
         first = trainer.state.step
         results: list[StepResult] = []
-        while trainer.state.step < steps:
-            results.append(trainer.step(samples.of(trainer.state.step)))
-            done = trainer.state.step
-            rows.append(row(done, results[-1]))
-            line(f"training: step {done} of {steps}, loss {results[-1].loss:.4f}")
-            if done % save_every == 0 or done == steps:
-                # The log first: one that is ahead of its checkpoint is cut when a run goes on.
-                if log is not None:
-                    write_text(log, "\n".join([HEAD, *rows]) + "\n", read)
-                trainer.save(output)
+        saved = None if resume is None else (resume, first)
+        try:
+            while trainer.state.step < steps:
+                results.append(trainer.step(samples.of(trainer.state.step)))
+                done = trainer.state.step
+                rows.append(row(done, results[-1]))
+                line(f"training: step {done} of {steps}, loss {results[-1].loss:.4f}")
+                if done % save_every == 0 or done == steps:
+                    # The log first: one that is ahead of its checkpoint is cut when a run goes on.
+                    if log is not None:
+                        write_text(log, "\n".join([HEAD, *rows]) + "\n", read)
+                    trainer.save(output)
+                    saved = output, done
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(_broken_off(trainer.state.step, saved)) from None
         if not results:
             trainer.save(output)
         if onnx is not None:
@@ -354,6 +359,14 @@ def _seed(trainer: Trainer, shuffle: int | None, resume: Path | None) -> int | N
         before = "no order" if trainer.state.seed is None else f"seed {trainer.state.seed}"
         raise Refusal(f"--shuffle {shuffle}: {resume} was made with {before}")
     return trainer.state.seed
+
+
+def _broken_off(step: int, saved: tuple[Path, int] | None) -> str:
+    """What an interrupt leaves. saved: the checkpoint to go on from, and its step."""
+    if saved is None:
+        return f"interrupted after step {step}; there is no checkpoint yet (--save-every)"
+    path, done = saved
+    return f"interrupted after step {step}; --resume {path} goes on from step {done}"
 
 
 def _write_onnx(trainer: Trainer, path: Path, read: list[Path]) -> None:

@@ -32,6 +32,7 @@ from wsc.runtime.api import run
 from wsc.runtime.errors import InputError, RuntimeFault
 from wsc.runtime.image import Image, load
 from wsc.runtime.optimizer import apply_updates, not_finite
+from wsc.steps import options
 from wsc.steps.wafers import Ran, Wafers
 from wsc.store.files import appearing, require_writable
 from wsc.store.weights import MARK
@@ -46,7 +47,8 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 FIRST_SCALE = 65536.0  # of the gradients of halves
-LAST_SCALE = 2.0**-24  # the least half: gradients that overflow all the same have no bound
+_LEAST, _LARGEST = -24, 128  # exponents that a scale can come to
+LAST_SCALE = 2.0**_LEAST  # the least half: gradients that overflow all the same have no bound
 CAUSES = "look for such numbers in the samples and the weights, or take a smaller rate"
 STEP = "step.wsa"  # the file of the program, in a folder of its own
 KEPT = "wsc.training"  # the tensor of a checkpoint that holds the state
@@ -100,6 +102,13 @@ class State:
         """The seed of what is dropped in one run of the next step."""
         parts = [0 if self.seed is None else self.seed, self.step, number]
         return np.random.SeedSequence(parts).generate_state(1).view(np.int32).reshape(())
+
+    @staticmethod
+    def holds(array: np.ndarray) -> bool:
+        """Whether such integers are those of a state."""
+        step, exponent, good, seed = array.tolist()
+        scaled = _LEAST <= exponent <= _LARGEST
+        return step >= 0 and scaled and good >= UNSCALED and seed >= -1
 
     @classmethod
     def of(cls, array: np.ndarray) -> State:
@@ -300,12 +309,12 @@ class Trainer(Shown):
         self, part: Mapping[str, np.ndarray] | None, batch: int | None, runs: int
     ) -> Program:
         """The program of a run. part: its arrays, where they are known. batch: its samples."""
-        options = dict(self.options)
+        given = dict(self.options)
         if part:
-            options["shapes"] = {name: array.shape for name, array in part.items()}
+            given["shapes"] = {name: array.shape for name, array in part.items()}
         if batch is not None:
-            options["batch"] = batch
-        return compile_step(self.model, **options, clip=self.clip, over=runs)
+            given["batch"] = batch
+        return compile_step(self.model, **given, clip=self.clip, over=runs)
 
     # --- the program ------------------------------------------------------------
 
@@ -406,6 +415,8 @@ class Trainer(Shown):
         kept = found.pop(KEPT, None)
         if kept is None or kept.dtype != np.int64 or kept.shape != (len(_FIELDS),):
             raise CompileError(f"{path}: is no checkpoint of training: it has no step")
+        if not State.holds(kept):
+            raise CompileError(f"{path}: is no sound checkpoint: its state is {kept.tolist()}")
         for name, array in self._store.items():
             if name not in found:
                 raise CompileError(
@@ -490,38 +501,45 @@ def train(
     Raises:
         CompileError: an option is none that there is.
     """
-    if not 0.0 <= clip < float("inf"):
+    # What is wrong with them is said now, not at the first step.
+    norm = options.number("clip", clip)
+    if not 0.0 <= norm < float("inf"):
         raise CompileError(f"clip is a norm above 0, not {clip}")
-    require_runs(over)
-    numbers = tuple(float(number) for number in schedule)
-    if any(not 0.0 <= number < float("inf") for number in numbers):
+    runs = require_runs(over)
+    rates = options.numbers("schedule", schedule)
+    if any(not 0.0 <= rate < float("inf") for rate in rates):
         raise CompileError("a schedule is made of numbers of 0 or more")
-    wanted = parse_loss(loss)  # what is wrong with them is said now, not at the first step
+    wanted = parse_loss(options.text("loss", loss, "cross_entropy"))
+    options.text("optimizer", optimizer, "adamw:lr=3e-4")
+    named = options.texts("trainable", trainable, "*.weight")
+    grouped = options.texts("groups", groups, "*.bias:weight_decay=0")
     if optimizer == OWN:
         require_alone(
             wanted,
-            groups=groups,
-            trainable=trainable,
+            groups=grouped,
+            trainable=named,
             precision=precision,
-            clip=clip,
-            over=over,
-            schedule=numbers,
+            clip=norm,
+            over=runs,
+            schedule=rates,
         )
     else:
-        parse_optimizer(optimizer, groups)
+        parse_optimizer(optimizer, grouped)
     require_choice(recompute)
-    options: dict[str, Any] = {
+    step: dict[str, Any] = {
         "loss": loss,
         "optimizer": optimizer,
-        "groups": tuple(groups),
+        "groups": grouped,
         "fabric": fabric,
         "dims": dims,
         "precision": precision,
-        "trainable": tuple(trainable),
+        "trainable": named,
         "recompute": recompute,
         "code": require_code(code),
     }
-    if isinstance(over, int):
-        require_shares(wafers, over)
-    several = Wafers(wafers, cluster) if wafers > 1 or cluster else None
-    return Trainer(model, options, engine, numbers, float(clip), over, batch, several)
+    devices = options.count("wafers", wafers)
+    samples = None if batch is None else options.count("batch", batch)
+    if isinstance(runs, int):
+        require_shares(devices, runs)
+    several = Wafers(devices, cluster) if devices > 1 or cluster else None
+    return Trainer(model, step, options.engine(engine), rates, norm, runs, samples, several)

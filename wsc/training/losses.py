@@ -69,14 +69,12 @@ def parse_loss(text: str) -> Loss:
 
 
 def add_loss(build: GraphBuilder, loss: Loss, output: Value, host: str) -> Value:
-    """The loss of an output, one float. Adds the input ``label`` where there is one.
+    """The loss of an output of floats, one float. Adds the input ``label`` where there is one.
 
     host: the type in which the host has the output, and a label of its kind.
 
     Raises CompileError for an output of another form.
     """
-    if not output.dtype.is_float:
-        raise CompileError(f"a loss is of floats, and the output is {output.dtype.value}")
     with build.at("loss", (loss.kind,)):
         try:
             return _BUILDERS[loss.kind](build, loss, output, host)

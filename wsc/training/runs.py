@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from operator import index
+from typing import SupportsIndex, TypeVar, cast
 
 from wsc.errors import CompileError, DoesNotFit, shortened
 from wsc.isa.asked import asked
@@ -13,13 +14,18 @@ AUTO = "auto"
 _Compiled = TypeVar("_Compiled")
 
 
-def require_runs(over: int | str) -> None:
-    """Raise CompileError for what is no number of runs, nor ``auto``."""
-    if over != AUTO and (isinstance(over, str) or over < 1):
+def require_runs(over: object) -> int | str:
+    """The number of runs, or ``auto``. Raises CompileError for what is neither."""
+    try:
+        runs = AUTO if over == AUTO else index(cast("SupportsIndex", over))
+    except TypeError:
+        runs = 0
+    if isinstance(runs, int) and runs < 1:
         name = asked("--accumulate", "over")
         raise CompileError(
             f"{name} is a number of runs from 1 on, or auto, not {shortened(str(over))}"
         )
+    return runs
 
 
 def in_fewest_runs(

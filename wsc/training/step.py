@@ -387,6 +387,14 @@ def with_loss(graph: Graph, loss: Loss, kept: Sequence[str], scale: str) -> Grap
         raise CompileError(f"loss: no output {shortened(name)!r} (there are: {listed})")
     if outputs[name].length is not None or outputs[name].high:
         raise CompileError(f"loss: the size of output {shortened(name)!r} depends on data")
+    types = graph.types()
+    dtypes = {key: types[item.value].dtype for key, item in outputs.items()}
+    if not dtypes[name].is_float:
+        able = ", ".join(shortened(key) for key, dtype in dtypes.items() if dtype.is_float)
+        raise CompileError(
+            f"loss: output {shortened(name)!r} is {dtypes[name].value}, and a loss is of floats: "
+            f"name another output (output=NAME; there are: {able or 'none'})"
+        )
     build = GraphBuilder.of(graph)
     output = outputs[name]
     value = add_loss(build, loss, build.value(output.value), output.host_dtype)
