@@ -95,9 +95,11 @@ def _section(context: Context, section: Section, there: set[str]) -> set[str]:
 
 
 def _in_order(section: Section, room: str) -> bool:
-    """Whether the words are taken one after the other, from the first of the room on."""
-    (place, queue, _), dims = section.op.operands, section.op.dims
+    """Whether words of a numbered section are taken in order, from the first of the room on."""
+    (place, queue, number), dims = section.op.operands, section.op.dims
     if section.words < 1 or not isinstance(place, Mem) or not isinstance(queue, Queue):
+        return False
+    if not isinstance(number, Scalar) or not isinstance(number.value, ex.Int):
         return False
     wanted = ex.Name(room) + ex.Int(WORD) * ex.Name(dims[0].name)
     ordered = queue.dims in (None, (dims[0].name,))

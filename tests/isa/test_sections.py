@@ -98,7 +98,8 @@ def test_a_tile_has_the_room_of_sections_and_what_is_there_all_the_time():
         ("[code + 4*i], <ins>, {1}", "[code + 8*i], <ins>, {1}", "a section is written"),
         ("[code + 4*i], <ins>, {1}", "[4*i], <ins>, {1}", "a section is written"),
         ("{1} for i:9", "{1} for i:3, j:3", "a section is written"),
-        ("{1} for i:9", "{x} for i:9", "no code of section 0"),
+        ("{1} for i:9", "{x} for i:9", "a section is written"),
+        ("{1} for i:9", "{2 - 1} for i:9", "a section is written"),
         ("signal s0, 1\n", "section.i32 [code + 4*i], <ins>, {1} for i:9\n", "in procedure 'west'"),
         (
             "    mov.f32 <outs>",
