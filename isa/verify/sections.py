@@ -6,7 +6,17 @@ from collections.abc import Iterable
 
 from wsc.isa import expr as ex
 from wsc.isa.code_size import section_bytes
-from wsc.isa.program import Dim, If, Mem, Queue, Scalar, Statement
+from wsc.isa.program import (
+    Dim,
+    Direction,
+    If,
+    Kind,
+    Mem,
+    Queue,
+    Scalar,
+    Statement,
+    Tensor,
+)
 from wsc.isa.sections import (
     SECTION,
     WORD,
@@ -15,14 +25,16 @@ from wsc.isa.sections import (
     is_section,
     parted,
     resident,
+    rooms,
 )
-from wsc.isa.statements import instructions, statements
+from wsc.isa.statements import expressions, instructions, statements
 from wsc.isa.types import DType
 from wsc.isa.verify.context import Context
+from wsc.isa.verify.shape import body_of, scopes
 
 
 def sections(context: Context) -> None:
-    """Sections begin in mains, take code that the edge has, and fit into the room for it."""
+    """Sections begin in mains, take code that the edge feeds, and have a room for it alone."""
     for procedure in context.program.procedures:
         _outside(context, procedure.body, f"in procedure '{procedure.name}'")
     for tensor in code_tensors(context.program):
@@ -40,6 +52,8 @@ def sections(context: Context) -> None:
     for tensor in code_tensors(context.program):
         if tensor.name not in taken:
             context.say(f"no section takes the code '{tensor.name}'", tensor, tensor.name)
+    _fed(context)
+    _alone(context)
 
 
 def _outside(context: Context, body: Iterable[Statement], where: str) -> None:
@@ -81,10 +95,54 @@ def _section(context: Context, section: Section, there: set[str]) -> set[str]:
 
 
 def _in_order(section: Section, room: str) -> bool:
-    """Whether the words are taken one after the other, from the first of the room on."""
-    (place, queue, _), dims = section.op.operands, section.op.dims
+    """Whether words of a numbered section are taken in order, from the first of the room on."""
+    (place, queue, number), dims = section.op.operands, section.op.dims
     if section.words < 1 or not isinstance(place, Mem) or not isinstance(queue, Queue):
+        return False
+    if not isinstance(number, Scalar) or not isinstance(number.value, ex.Int):
         return False
     wanted = ex.Name(room) + ex.Int(WORD) * ex.Name(dims[0].name)
     ordered = queue.dims in (None, (dims[0].name,))
     return ordered and place.address == wanted and dims == (Dim(dims[0].name, dims[0].extent),)
+
+
+def _fed(context: Context) -> None:
+    """Code is fed from its first word to its last: no word of it says which place it is for."""
+    for transfer in context.transfers:
+        if transfer.direction is not Direction.FEED:
+            continue
+        code = context.edge_tensor(transfer)
+        if code.kind is not Kind.CODE or len(code.shape) != 1:
+            continue
+        name = transfer.dims[0].name if transfer.dims else "i"
+        whole = transfer.dims == (Dim(name, ex.Int(code.shape[0])),)
+        ordered = transfer.offset == ex.Name(name)
+        if not whole or not ordered or transfer.repeat or transfer.lookup:
+            form = f"{code.name}[{name}] for {name}:{code.shape[0]}"
+            context.say(f"code is fed whole and in order, '{form}'", transfer, code.name)
+
+
+def _alone(context: Context) -> None:
+    """Nothing but sections uses a room, or its bytes: what is written there is run."""
+    found = rooms(context.program)
+    names = {room.name for room in found}
+    for tensor in context.program.tensors:
+        for room in found:
+            # Those that do not say that they share bytes are told of as any others.
+            shared = (tensor.shares or tensor.name) == (room.shares or room.name)
+            low, high = max(tensor.address, room.address), min(_end(tensor), _end(room))
+            if tensor.name not in names and shared and low < high:
+                message = f"'{tensor.name}' lies over '{room.name}', where code of sections is"
+                context.say(f"{message}: data has bytes of its own", tensor)
+    for scope, _ in scopes(context):
+        for statement in statements(body_of(scope)):
+            if is_section(statement):
+                continue
+            used = {name for node in expressions(statement) for name in ex.names(node)}
+            for name in sorted(used & names):
+                message = f"'{name}' is where code of sections is, and no data"
+                context.say(message, statement, name)
+
+
+def _end(tensor: Tensor) -> int:
+    return tensor.address + tensor.bytes

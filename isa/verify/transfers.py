@@ -47,7 +47,7 @@ def cuts(context: Context) -> None:
         axis, name = tensor.cut.axis, tensor.cut.length
         length = tensors.get(name)
         if tensor.kind is not Kind.OUTPUT:
-            context.say(f"'{tensor.name}' is an {tensor.kind.value} and cannot be cut", tensor)
+            context.say(f"'{tensor.name}' is {_kind_of(tensor)} and cannot be cut", tensor)
         elif not 0 <= axis < len(tensor.shape):
             context.say(f"'{tensor.name}' has no dimension {axis} to cut", tensor, str(axis))
         elif length is None:
@@ -101,13 +101,19 @@ def _at_edge(context: Context, region: Region, transfer: Transfer, side: Side) -
     return at
 
 
+def _kind_of(tensor: EdgeTensor) -> str:
+    """What an edge tensor is: ``a weight``, ``an input``."""
+    word = tensor.kind.value
+    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
+
+
 def _kind(context: Context, transfer: Transfer, tensor: EdgeTensor) -> bool:
     """What is said of a transfer suits it; whether its counts are ones to go on with."""
     feeds = transfer.direction is Direction.FEED
     if tensor.kind is not Kind.KEPT and feeds == (tensor.kind is Kind.OUTPUT):
         verb = "fed" if feeds else "drained into"
         context.say(
-            f"'{tensor.name}' is an {tensor.kind.value} and cannot be {verb}", transfer, tensor.name
+            f"'{tensor.name}' is {_kind_of(tensor)} and cannot be {verb}", transfer, tensor.name
         )
     controls = {transfer.then, transfer.final} - {Control.NONE}
     if not feeds and (controls or transfer.lookup):

@@ -71,7 +71,18 @@ def test_a_tile_has_the_room_of_sections_and_what_is_there_all_the_time():
     ("old", "new", "said"),
     [
         ("feed ins in all side N from first[i] for i:9\n", "", "53 wavelets of 'ins', and 44 come"),
-        ("first[i] for i:9", "first[i] for i:8", "53 wavelets of 'ins', and 52 come"),
+        # The words say which section they are of, and not which place they are for.
+        ("first[i] for i:9", "first[i] for i:8", "fed whole and in order, 'first[i] for i:9'"),
+        ("first[i] for i:9", "first[8 - i] for i:9", "whole and in order"),
+        ("first[i] for i:9", "first[0] for i:9", "whole and in order"),
+        ("first[i] for i:9", "first[x] for i:9", "whole and in order"),
+        ("second[i] for i:12", "second[3*i + j] for i:4, j:3", "'second[i] for i:12'"),
+        ("second[i] for i:12", "second[i*(k - 1)*(k - 1)] for i:12", "'second[i] for i:12'"),
+        # What lies in the room is run: no data is written there, and none is there.
+        ("mov.f32 <outs>, [buf + 4*i]", "mov.f32 <outs>, [code + 4*i]", "'code' is where code of"),
+        ("double(at = buf)", "double(at = code)", "'code' is where code of sections is, and no"),
+        ("wait s0, 1", "i.store [code], 1", "'code' is where code of sections is, and no data"),
+        ("size 48", "size 48\ntensor d : f32[8] at 64 size 32 shares code", "'d' lies over 'code'"),
         ("loop k: 3\n  feed", "loop k: 2\n  feed", "it would wait for ever"),
         ("{1} for i:9", "{3} for i:9", "no code of section 3: there are 1 to 2"),
         ("{1} for i:9", "{0} for i:9", "no code of section 0"),
@@ -87,7 +98,8 @@ def test_a_tile_has_the_room_of_sections_and_what_is_there_all_the_time():
         ("[code + 4*i], <ins>, {1}", "[code + 8*i], <ins>, {1}", "a section is written"),
         ("[code + 4*i], <ins>, {1}", "[4*i], <ins>, {1}", "a section is written"),
         ("{1} for i:9", "{1} for i:3, j:3", "a section is written"),
-        ("{1} for i:9", "{x} for i:9", "no code of section 0"),
+        ("{1} for i:9", "{x} for i:9", "a section is written"),
+        ("{1} for i:9", "{2 - 1} for i:9", "a section is written"),
         ("signal s0, 1\n", "section.i32 [code + 4*i], <ins>, {1} for i:9\n", "in procedure 'west'"),
         (
             "    mov.f32 <outs>",

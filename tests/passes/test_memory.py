@@ -14,7 +14,7 @@ import wsc
 from wsc.errors import CompileError, DoesNotFit
 from wsc.ir.graph import Arg, Ref, Step
 from wsc.ir.layout import Buffer, Mesh, View, dense_strides, whole
-from wsc.ir.tasks import MapTask, MoveTask, Placed, Store, Task, scratch, views
+from wsc.ir.tasks import MapTask, MoveTask, Placed, Run, Store, Task, scratch, views
 from wsc.isa.code_size import code_bytes
 from wsc.isa.fabric import find_fabric
 from wsc.isa.parser import parse
@@ -195,6 +195,14 @@ def test_the_word_of_the_schedule_is_shared_with_nothing() -> None:
     for item in (a, b):
         begin, end = at[item.buffer], at[item.buffer] + item.local_size * 4
         assert at[SYNC] + 4 <= begin or end <= at[SYNC]
+
+
+def test_layers_may_begin_with_the_first_task() -> None:
+    """So does the word of the schedule, and it is of no layer."""
+    tasks: list[Task] = [MoveTask(SOURCE, (), view(f"a{turn}", 4, 4)) for turn in range(3)]
+    program = replace(placed(tasks), layers=(Run(0, 1, 3),))
+    at = Allocate(FABRIC).apply(program).addresses
+    assert all(at[SYNC] + 4 <= at[name] or at[name] + 8 <= at[SYNC] for name in ("a0", "a1", "a2"))
 
 
 def test_too_much_is_refused_with_the_bytes_and_the_node() -> None:

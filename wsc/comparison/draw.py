@@ -26,7 +26,10 @@ def draw(assembly: Program, seed: int) -> dict[str, np.ndarray]:
     tables = [rows[t.tensor] for t in plain_transfers(assembly) if t.lookup is not None]
     bound = max(min([INTEGER_BOUND, *tables, *_checked_sizes(assembly)]), 1)
     arrays: dict[str, np.ndarray] = {}
+    shown = {tensor.name for tensor in assembly.shown(Kind.INPUT)}
     for place, tensor in enumerate(t for t in assembly.edge_tensors if t.kind is Kind.INPUT):
+        if tensor.name not in shown:
+            continue  # high words, which are part of another input
         random = np.random.default_rng([seed, place])
         dtype = tensor.host
         if "mask" in tensor.name.lower():

@@ -13,6 +13,7 @@ from statistics import median_low
 
 from wsc.ir.cut import NotAlike
 from wsc.ir.tasks import Placed, Role, Run, Task, parts, roles, scratch, views
+from wsc.kernels.context import SYNC
 from wsc.passes.periods import numbered, runs
 
 Spans = list[tuple[int, int]]
@@ -164,7 +165,8 @@ class _Places:
     def of(self, life: Life) -> Place | None:
         """The place of a life that begins in a step."""
         run, first = self.where.get(life.first), life.first
-        if run is None:
+        # The word of the schedule is there before the first task, which may be one of layers.
+        if run is None or life.names[0] == SYNC:
             return None
         inner = self.within.get(first)
         if inner is not None:
