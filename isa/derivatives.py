@@ -2,9 +2,10 @@
 
 A rule stands with the value function of its row (``wsc.isa.values``). It is a function of terms, as
 a map of the compiler has them: ``g`` is the derivative of the loss by the instruction's result
-``d``, the others are its operands. It returns the derivative by each operand, or None for one that
-has none (a flag, an integer). Terms have the operators of Python and ``op(row, ...)`` for any row
-of the table, so that a rule is made of instructions.
+``d``, the others are its operands, of which some may be literals. It returns the derivative by each
+operand, or None for one that has none (a flag, an integer, what is not chosen). Terms have the
+operators of Python and ``op(row, ...)`` for any row of the table, so that a rule is made of
+instructions.
 
 Rows whose result is an integer have no rule: what goes through an integer has no derivative,
 and a loss does not change with it.
@@ -61,5 +62,7 @@ def of_power(g: Any, d: Any, a: Any, b: Any) -> tuple[Any, Any]:
 
 
 def to_chosen(g: Any, d: Any, c: Any, a: Any, b: Any) -> tuple[None, Any, Any]:
-    """To what was chosen."""
-    return None, c.select(g, 0.0), c.select(0.0, g)
+    """To what was chosen; a flag that is a literal chooses the same of all elements."""
+    if hasattr(c, "op"):
+        return None, c.select(g, 0.0), c.select(0.0, g)
+    return (None, g, None) if c else (None, None, g)

@@ -128,6 +128,20 @@ def test_the_derivative_of_an_instruction(name: str, literal: int | None) -> Non
     check(graph, feeds, by)
 
 
+@pytest.mark.parametrize(("flag", "chosen", "other"), [(1, "x", "w"), (0, "w", "x")])
+def test_a_literal_flag_chooses_all_elements(flag: int, chosen: str, other: str) -> None:
+    """As the causal mask of a single position does."""
+    graph = parse_graph(
+        'graph "g"\ninput %x : f32[4,6] from "float32"\ninput %w : f32[6] from "float32"\n'
+        f"%y = map(%x, %w) {{ select.f32 {flag} $0 $1; mul.f32 #0 3.0 }} : f32[4,6]\n"
+        'output "y" = %y as "float32"\n'
+    )
+    feeds = {"x": FEEDS["x"], "w": FEEDS["x"][0]}
+    check(weighted(graph, "y"), feeds, (chosen,))
+    with pytest.raises(CompileError, match=f"does not change with {other}"):
+        run(Differentiate("loss", (other,)), weighted(graph, "y"))
+
+
 @pytest.mark.parametrize("name", sorted(ROUNDING))
 def test_training_looks_through_a_rounding(name: str) -> None:
     graph = read(f"%y = map(%x) {{ {name}.f32 $0; mul.f32 #0 3.0 }} : f32[4,6]", "y")

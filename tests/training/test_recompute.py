@@ -10,7 +10,7 @@ import pytest
 
 import wsc
 from tests.passes.test_layers import loops
-from tests.stacks import decoder
+from tests.stacks import Stack, decoder
 from tests.training.networks import NETWORKS
 from tests.training.test_layers import results
 from wsc.api import compile_step
@@ -77,6 +77,15 @@ def test_a_model_without_layers_has_none_to_compute_again() -> None:
     assert compile_step(network.model, batch=2, fabric="2x2").notes == ()
     with pytest.raises(CompileError, match="none, layers, edge, auto, not 'some'"):
         wsc.train(network.model, recompute="some")
+
+
+def test_layers_that_drop_do_not_repeat_and_the_refusal_says_so() -> None:
+    stack, x = Stack(8, 2, 3), "x"
+    for number in range(3):
+        inner = stack.dense(f"h.{number}.up", stack.norm(f"h.{number}.ln", x), 8, 8)
+        x = stack.node("Add", f"h.{number}", x, stack.node("Dropout", f"h.{number}.drop", inner))
+    with pytest.raises(CompileError, match="a Dropout each do not repeat: each drops other"):
+        compile_step(stack.model(x), "mse", fabric="2x2", recompute="edge")
 
 
 @pytest.mark.parametrize(

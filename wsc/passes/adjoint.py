@@ -115,8 +115,9 @@ def _reached(op: Map, dependent: Collection[int]) -> set[int]:
             raise NoDerivative(f"instruction '{step.op}' has no derivative")
         if step.op not in DERIVATIVES or not step.dtype.is_float:
             continue
-        # Which operands a rule gives something for does not depend on their values.
-        flows = DERIVATIVES[step.op](*_Probe.some(2 + len(step.args)))
+        # Which operands a rule gives something for does not depend on the values of terms.
+        operands = (arg.value if isinstance(arg, Lit) else _Probe() for arg in step.args)
+        flows = DERIVATIVES[step.op](_Probe(), _Probe(), *operands)
         for arg, flow in zip(step.args, flows, strict=True):
             if flow is None:
                 continue
@@ -129,10 +130,6 @@ def _reached(op: Map, dependent: Collection[int]) -> set[int]:
 
 class _Probe:
     """Stands for any term where a rule is only asked what it gives."""
-
-    @staticmethod
-    def some(count: int) -> list[_Probe]:
-        return [_Probe() for _ in range(count)]
 
     def op(self, *_: object) -> _Probe:
         return self
