@@ -50,7 +50,7 @@ def test_names_with_commas() -> None:
 def test_turns_with_fewer_nodes_than_others() -> None:
     names = Names()
     turns = [("h.0.a", "h.0.b"), ("h.1.a",), ("h.2.a", "h.2.b")]
-    nodes = names.nodes(turns, 0, Run(0, 1, 3))
+    nodes = names.nodes(turns, Run(0, 1, 3))
     tables = {name: entries for entries, name in names.tables.items()}
     assert [expanded(nodes, LAYER, turn, tables) for turn in range(3)] == turns
 

@@ -67,7 +67,7 @@ CASES: dict[str, Compile] = {
 def test_compiling_goes_on_from_any_pass(name: str, tmp_path: Path) -> None:
     stages: dict[str, Stage] = {}
     wanted = CASES[name](observe=stages.__setitem__)
-    assert len(stages) == 10
+    assert len(stages) == 11
     # One of each form; of the smallest network all of them.
     some = stages if name == "mlp" else {key: stages[key] for key in ("between", "memory", "emit")}
     for after, stage in some.items():

@@ -23,7 +23,13 @@ def refusal(sram: int, mesh: str = "4x4", layers: int = 1, precision: str = "f32
     fabric = find_fabric(mesh)
     model = build(SHAPE.sized(layers=layers), Task(16))
     with pytest.raises(DoesNotFit) as caught:
-        wsc.compile(model, replace(fabric, sram_bytes=sram), precision=precision, weights=Seed(0))
+        wsc.compile(
+            model,
+            replace(fabric, sram_bytes=sram),
+            precision=precision,
+            weights=Seed(0),
+            code="resident",
+        )
     return str(caught.value)
 
 
