@@ -18,6 +18,7 @@ from wsc.ir.graph import (
     Graph,
     GraphOutput,
     Index,
+    Keep,
     Lit,
     Map,
     Move,
@@ -225,6 +226,8 @@ def _node(node: Node, inputs: list[np.ndarray], double: bool) -> np.ndarray:
             return np.take(inputs[0], inputs[1], axis)
         case Scatter():
             return _scatter(node.op, inputs)
+        case Keep():
+            return inputs[0]
 
 
 def evaluate(

@@ -97,7 +97,7 @@ def scaled(layers: int, shared: str = "", odd: float = 0.5) -> onnx.ModelProto:
         stack.weight(shared, 8)
     for number in range(layers):
         name = f"h.{number}"
-        factor = np.float32(odd if number == layers // 2 else 0.5)
+        factor = np.array(odd if number == layers // 2 else 0.5, np.float32)
         own = shared or stack.constant(f"{name}.factor", factor)
         inner = stack.dense(f"{name}.up", stack.norm(f"{name}.ln", x), 8, 8)
         inner = stack.node("Mul", f"{name}.scaled", inner, own)
