@@ -680,23 +680,21 @@ def _lowered(
 
     if fabric is None and dump is not None and dump.size is not None:
         fabric = _changed(find_fabric(DEFAULT), settings).sized(*dump.size)
-    if fabric is None:
-        return _smallest(
-            graph,
-            precision,
-            name,
-            observe,
-            same_order,
-            settings,
-            dump,
-            wishes,
-            residence,
-            whole,
-            code,
-        )
-    return run_passes(
-        graph, fabric, precision, name, observe, same_order, residence, dump, wishes, whole, code
+    lower = partial(
+        run_passes,
+        graph,
+        precision=precision,
+        model=name,
+        observe=observe,
+        same_order=same_order,
+        residence=residence,
+        dump=dump,
+        wishes=wishes,
+        whole=whole,
     )
+    if fabric is None:
+        return _smallest(graph, lower, settings, code)
+    return lower(fabric, code=code)
 
 
 def _source(model: Any) -> tuple[Path | ModelProto, str]:
@@ -780,27 +778,17 @@ def _arrays(bind: Any) -> dict[str, np.ndarray]:
 
 
 def _smallest(
-    graph: Any,
-    precision: DType,
-    name: str,
-    observe: Observer | None,
-    same_order: bool,
-    settings: Mapping[str, Number],
-    dump: Dump | None,
-    wishes: tuple[Wish, ...],
-    residence: Residence | None,
-    whole: bool,
-    code: str,
+    graph: Any, lower: Callable[..., Compiled], settings: Mapping[str, Number], code: str
 ) -> Compiled:
     """The smallest square on which the model fits and no tile has too much to do.
 
+    lower: compiles it for a fabric, with its code held as asked (``code``).
     One on which all of its code fits is taken rather than a smaller one, on which that has to come
     in sections.
     """
     from wsc.cost import multiply_accumulates
     from wsc.ir.forms import AUTO, RESIDENT
     from wsc.passes.depth import Deep
-    from wsc.pipeline import run_passes
 
     work = graph.work if isinstance(graph, Deep) else multiply_accumulates(graph)
     failure: CompileError | None = None
@@ -811,19 +799,7 @@ def _smallest(
             continue
         fabric = _changed(find_fabric(f"{width}x{height}"), settings)
         try:
-            return run_passes(
-                graph,
-                fabric,
-                precision,
-                name,
-                observe,
-                same_order,
-                residence,
-                dump,
-                wishes,
-                whole,
-                way,
-            )
+            return lower(fabric, code=way)
         except UnknownForm:
             raise
         except CompileError as error:
