@@ -365,6 +365,11 @@ class Graph:
                 table.setdefault(name, []).append(node)
         return table
 
+    def giver(self, output: str) -> int:
+        """The number of the node that gives an output of the network."""
+        value = next(item.value for item in self.outputs if item.name == output)
+        return next(number for number, node in enumerate(self.nodes) if node.output == value)
+
     def with_(self, **changes: Any) -> Graph:
         """A copy with some fields replaced."""
         return replace(self, **changes)

@@ -36,7 +36,7 @@ class Away(Pass[Graph, Graph]):
     def apply(self, stage: Graph) -> Graph:
         """The graph with such nodes."""
         nodes = list[Node]()
-        turn, handed = self._turn(stage), self._handed(stage)
+        turn, handed = stage.giver(self.loss), self._handed(stage)
         back: dict[str, str] = {}
         for number, node in enumerate(stage.nodes):
             for keep in handed.get(number, ()):
@@ -51,7 +51,7 @@ class Away(Pass[Graph, Graph]):
         """What does not hold of the things that the class ensures."""
         check_graph(after)
         gone = {node.inputs[0] for node in after.nodes if isinstance(node.op, Keep)}
-        for node in after.nodes[self._turn(after) + 1 :]:
+        for node in after.nodes[after.giver(self.loss) + 1 :]:
             for name in sorted(gone.intersection(node.inputs)):
                 yield f"node '{node.name}' reads '{name}', which has been sent away"
         if [n.output for n in after.nodes if not isinstance(n.op, Keep)] != [
@@ -59,14 +59,9 @@ class Away(Pass[Graph, Graph]):
         ]:
             yield "the other nodes are not what they were"
 
-    def _turn(self, graph: Graph) -> int:
-        """The place of the node that gives the loss."""
-        value = next(output.value for output in graph.outputs if output.name == self.loss)
-        return next(number for number, node in enumerate(graph.nodes) if node.output == value)
-
     def _handed(self, graph: Graph) -> dict[int, list[Node]]:
         """The first node of each layer -> the nodes that go before it."""
-        turn = self._turn(graph)
+        turn = graph.giver(self.loss)
         forward = graph.with_(
             nodes=graph.nodes[: turn + 1],
             outputs=tuple(output for output in graph.outputs if output.name == self.loss),

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from wsc.errors import CompileError, DoesNotFit, shortened
-from wsc.ir.graph import Concat, Graph, Move, Node
+from wsc.ir.graph import Concat, Move, Node
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Kind, Program
 from wsc.passes.simplify import Simplify
@@ -105,11 +105,11 @@ def _beyond(step: Step, fabric: Fabric) -> bool:
         return times * node.type.size * node.type.dtype.bytes
 
     room = SURELY * fabric.sram_bytes * fabric.width * fabric.height
-    turn = _turn(graph)
+    turn = graph.giver(LOSS)  # behind it a step goes backwards
     if sum(map(bytes_of, graph.nodes[: turn + 1])) <= room:  # most: no pass is needed to see that
         return False
     graph = Simplify().apply(graph)
-    turn = _turn(graph)
+    turn = graph.giver(LOSS)
     before = {
         node.output: bytes_of(node)
         for node in graph.nodes[: turn + 1]
@@ -122,9 +122,3 @@ def _beyond(step: Step, fabric: Fabric) -> bool:
         for name in node.inputs
     }
     return sum(before[name] for name in read & before.keys()) > room
-
-
-def _turn(graph: Graph) -> int:
-    """The number of the node that gives the loss, behind which a step goes backwards."""
-    loss = next(output.value for output in graph.outputs if output.name == LOSS)
-    return next(number for number, node in enumerate(graph.nodes) if node.output == loss)
