@@ -32,8 +32,13 @@ def code_bytes(program: Program, fabric: Fabric) -> dict[str, int]:
     sections counts, which is a part of the tensors as well.
     """
     room = room_bytes(program)
+    return {name: room + size for name, size in fixed_bytes(program, fabric).items()}
+
+
+def fixed_bytes(program: Program, fabric: Fabric) -> dict[str, int]:
+    """The same without the room of sections."""
     return {
-        region.name: room + int(np.max(tile_bytes(program, region, fabric), initial=0))
+        region.name: int(np.max(tile_bytes(program, region, fabric), initial=0))
         for region in program.regions
     }
 

@@ -21,7 +21,7 @@ from wsc.runtime.code import Code
 from wsc.runtime.errors import spot
 from wsc.runtime.image import Image
 from wsc.runtime.schedule import INDEX, SHAPE
-from wsc.runtime.tables import COUNTED, MEMORY, OPERAND, Kind, Records, by_name
+from wsc.runtime.tables import COUNTED, MEMORY, Kind, Records, by_name
 
 _PASSING = (Kind.LOAD, Kind.SCALAR, Kind.CALL)  # rows that give registers their values
 
@@ -174,7 +174,7 @@ def _vector_uses(code: Code, number: int, row: Records, name: str) -> Iterator[_
     yield _Use(number, f"the steps of '{name}'", tuple(extents.tolist()))
     if row.kind == Kind.SEND:
         yield _Use(number, f"the target of '{name}'", (row.target_x, row.target_y))
-    operands = by_name(code.operands, OPERAND)
+    operands = code.operand_records
     for operand in operands[row.operands : row.operands + row.count]:
         if operand.kind == MEMORY:
             first = operand["strides"]  # the attribute is NumPy's

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -14,8 +13,8 @@ from wsc.isa.values import PARTIAL
 from wsc.runtime.code import Code
 from wsc.runtime.errors import place
 from wsc.runtime.image import Image
-from wsc.runtime.schedule import DRAIN, FEED, QUEUE
-from wsc.runtime.tables import by_name
+from wsc.runtime.schedule import DRAIN, FEED
+from wsc.runtime.tables import Records
 
 MOST_LINES, MOST_TILES = 24, 4
 
@@ -55,7 +54,7 @@ def grouped(program: Program, head: str, waits: Iterable[Wait]) -> str:
 
 
 def edge_waits(
-    image: Image, queues: np.ndarray, awaited: np.ndarray, feeds_want: str
+    image: Image, queues: Records, awaited: np.ndarray, feeds_want: str
 ) -> Iterator[Wait]:
     """Transfers of the edge that are not done.
 
@@ -63,8 +62,7 @@ def edge_waits(
     tensor that are still to be drained before it is fed. feeds_want: what a feed waits for that
     has its elements.
     """
-    cursors = by_name(queues, QUEUE)
-    for cursor in cursors[cursors.record < cursors.end]:
+    for cursor in queues[queues.record < queues.end]:
         slot = image.routes.records[int(cursor.slot)]
         shape = image.schedule.shape_of(int(cursor.record))
         transfer = image.transfers[int(shape.transfer)]
@@ -73,7 +71,7 @@ def edge_waits(
         if direction == FEED and shape.lookup >= 0:
             what = f"the feed of '{transfer.tensor}' waits for index values or {feeds_want}"
         elif direction == FEED and missing:
-            whole = math.prod(image.program.edge_tensors[int(shape.tensor)].shape)
+            whole = int(image.schedule.awaited[shape.tensor])
             what = (
                 f"the feed of '{transfer.tensor}' waits until the {missing} of its {whole} "
                 "elements that are missing have been drained"

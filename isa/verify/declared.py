@@ -6,10 +6,9 @@ import math
 
 import numpy as np
 
-from wsc.isa.code_size import code_bytes
+from wsc.isa.code_size import fixed_bytes
 from wsc.isa.limits import MOST_CELLS, MOST_DRAWN, MOST_NUMBER
 from wsc.isa.program import EdgeTensor, Extent, Kind, Tensor
-from wsc.isa.sections import room_bytes
 from wsc.isa.types import Side, host_dtype
 from wsc.isa.verify.context import Context
 
@@ -204,9 +203,8 @@ def memory(context: Context) -> None:
     there = context.fabric.sram_bytes
     ends = [(tensor.address + tensor.bytes, tensor.name) for tensor in context.program.tensors]
     data, last = max(ends, default=(0, ""))
-    room = room_bytes(context.program)  # of sections: tensors and code
-    for name, code in code_bytes(context.program, context.fabric).items():
-        code -= room
+    # The room of sections is among the tensors.
+    for name, code in fixed_bytes(context.program, context.fabric).items():
         if data + code > there:
             up_to = f" (up to the end of '{last}')" if last else ""
             context.say(

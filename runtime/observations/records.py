@@ -156,7 +156,7 @@ class Observations:
     semaphores: np.ndarray
     slots: Records
     fifos: Records
-    queues: np.ndarray
+    queues: Records
     awaited: np.ndarray
     positions: Records
     held: np.ndarray

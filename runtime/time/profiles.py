@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from wsc.runtime.image import Image
-from wsc.runtime.tables import FABRIC, OPERAND, Kind, Records, by_name
+from wsc.runtime.tables import FABRIC, Kind, Records
 from wsc.runtime.time.records import PROFILE
 
 
 def profiles(image: Image) -> np.ndarray:
     """A ``PROFILE`` for each row of the code; only those of vector instructions and sends count."""
-    rows, operands = image.code.records, by_name(image.code.operands, OPERAND)
+    rows, operands = image.code.records, image.code.operand_records
     table = np.zeros(max(len(rows), 1), PROFILE)
     table["first_input"] = table["second_input"] = -1
     table["indexed"][: len(rows)] = rows.kind == Kind.SEND

@@ -10,7 +10,7 @@ from wsc.isa.program import Location, edge_places
 from wsc.isa.types import Side
 from wsc.runtime.image import Image
 from wsc.runtime.routes import NOWHERE, OUTSIDE
-from wsc.runtime.schedule import side_of_port
+from wsc.runtime.schedule import QUEUE, side_of_port
 from wsc.runtime.stops import (
     Wait,
     coordinates,
@@ -21,7 +21,7 @@ from wsc.runtime.stops import (
     sentence,
     unit_name,
 )
-from wsc.runtime.tables import COUNTED, FABRIC, OPERAND, REFERENCE, as_columns, by_name
+from wsc.runtime.tables import COUNTED, FABRIC, REFERENCE, by_name
 from wsc.runtime.values.build import Traced
 from wsc.runtime.values.compiled import Machine
 from wsc.runtime.values.records import Fault, Standing
@@ -79,7 +79,7 @@ def _name(image: Image, row: int) -> str:
 
 def deadlock(image: Image, machine: Machine, traced: Traced) -> str:
     """Why a run has not ended although nothing can go on; empty if it has."""
-    queues = as_columns(machine.queues[: int(machine.now["edge_queues"][0])], np.int64)
+    queues = by_name(machine.queues[: int(machine.now["edge_queues"][0])], QUEUE)
     waits = (
         *_threads(image, machine),
         *_units(image, machine),
@@ -147,7 +147,7 @@ def _wanted(image: Image, machine: Machine, task: int, tile: int) -> str:
     x, y = divmod(tile, image.program.height)
     found = ""
     for k in range(1, int(row.count)):
-        operand = by_name(image.code.operands, OPERAND)[int(row.operands) + k]
+        operand = image.code.operand_records[int(row.operands) + k]
         if operand.kind != FABRIC:
             continue
         color = int(operand.color)
