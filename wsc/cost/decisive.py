@@ -106,19 +106,23 @@ def _deciding(item: Statement, called: Mapping[str, frozenset[str]], addresses: 
     return [*(dim.extent for dim in item.dims), *(item.target or ()), *counts]
 
 
+def is_scalar(statement: Statement) -> bool:
+    """Whether a statement is an instruction on registers, or one that loads or stores one."""
+    return isinstance(statement, Op) and BY_NAME[statement.name].category in SCALARS
+
+
 def condensed(
     body: tuple[Statement, ...], registers: frozenset[str], fabric: Fabric
 ) -> tuple[Item, ...]:
     """A body in which scalar instructions that follow each other are one item."""
     found: list[Item] = []
     for statement in body:
-        category = BY_NAME[statement.name].category if isinstance(statement, Op) else None
-        if category not in SCALARS:
+        if not isinstance(statement, Op) or not is_scalar(statement):
             found.append(statement)
             continue
-        assert isinstance(statement, Op)
-        cycles = fabric.timing[BY_NAME[statement.name].timing].startup
-        sram = 0 if category is Category.SCALAR else DType.I32.bytes
+        row = BY_NAME[statement.name]
+        cycles = fabric.timing[row.timing].startup
+        sram = 0 if row.category is Category.SCALAR else DType.I32.bytes
         computed = (statement,) if statement.register in registers else ()
         last = found[-1] if found else None
         before = NONE

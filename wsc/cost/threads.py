@@ -502,11 +502,12 @@ class Threads:
             self.progress += 1
         rest: list[tuple[Work, int, Token | None]] = []
         for work, unit, token in self.works:
-            fresh = work.lanes.mask & work.over & self.busy[unit]
+            over = work.lanes.mask & ~work.waiting
+            fresh = over & self.busy[unit]
             np.copyto(self.unit[unit], work.done, where=fresh)
             self.busy[unit] &= ~fresh
             if token is not None:
-                token.keep(work.done, work.lanes.mask & work.over)
+                token.keep(work.done, over)
             if not work.known:
                 rest.append((work, unit, token))
         self.works = rest

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from wsc.cost.again import Calls, State
-from wsc.cost.decisive import SCALARS, Scalars
+from wsc.cost.decisive import Scalars, is_scalar
 from wsc.cost.steady import LONG, Layers, Rhythm
 from wsc.cost.threads import Frame, Pass, Span, Steps, Threads
 from wsc.cost.tiles import Lanes
@@ -74,10 +74,7 @@ class Walk(Threads):
             else:
                 call = statement if isinstance(statement, Call) and lanes.whole else None
                 if call is None or not self._again(call, frame):
-                    if (
-                        not isinstance(statement, Op)
-                        or BY_NAME[statement.name].category not in SCALARS
-                    ):
+                    if not is_scalar(statement):
                         self.calls.last = None
                     yield from self._block(self._alone(statement), frame, lanes)
                     if call is not None:

@@ -15,24 +15,22 @@ class Work:
     """A vector instruction that is about to run in some tiles.
 
     Arrays have the shape [rows, columns] of the sampled tiles. start: first cycle in which a row
-    may start. count: rows, each of ``pace`` cycles. over: where it is known when the instruction
-    is over. done: that cycle; of no meaning elsewhere. waiting: its tiles in which the end is not
-    known yet. known: whether there are none. last: when it is over in all its tiles, without end
-    where that is not known.
+    may start. count: rows, each of ``pace`` cycles. waiting: its tiles in which it is not known yet
+    when the instruction is over. done: that cycle; of no meaning where it is not known. known:
+    whether it is everywhere. last: when it is over in all its tiles, without end where that is not
+    known.
     """
 
     lanes: Lanes
     start: np.ndarray
     count: np.ndarray
     pace: np.ndarray
-    over: np.ndarray = field(init=False)
     done: np.ndarray = field(init=False)
     waiting: np.ndarray = field(init=False)
     known: bool = field(init=False)
     last: float = field(init=False, default=inf)
 
     def __post_init__(self) -> None:
-        self.over = np.zeros(self.lanes.mask.shape, bool)
         self.done = np.zeros(self.lanes.mask.shape)
         self.waiting = self.lanes.mask.copy()
         self.known = not self.waiting.any()
@@ -50,7 +48,6 @@ class Work:
     def end(self, done: np.ndarray, where: np.ndarray) -> None:
         """Set the cycle in which it is over, in some tiles."""
         np.copyto(self.done, done, where=where)
-        self.over |= where
         self.waiting &= ~where
         self._look()
 

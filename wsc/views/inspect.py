@@ -161,11 +161,11 @@ def sram_kinds(program: Program, fabric: Fabric) -> SramKinds:
     for weight in program.edge_tensors:
         if weight.kind is Kind.WEIGHT:
             weights.setdefault(weight.shape, []).append(weight.key or weight.name)
-    top = use.data + room_bytes(program)
-    mine, others, code = np.zeros(top, bool), np.zeros(top, bool), {t.name for t in rooms(program)}
-    for tensor in program.tensors:
-        if tensor.name in code:
-            continue
+    code = {tensor.name for tensor in rooms(program)}
+    tensors = [tensor for tensor in program.tensors if tensor.name not in code]
+    top = max((tensor.address + tensor.bytes for tensor in tensors), default=0)
+    mine, others = np.zeros(top, bool), np.zeros(top, bool)
+    for tensor in tensors:
         alike = weights.get(tuple(extent.size for extent in tensor.dims), [])
         held = mine if any(_is_for(tensor, name) for name in alike) else others
         held[tensor.address : tensor.address + tensor.bytes] = True
