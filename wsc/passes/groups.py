@@ -123,8 +123,8 @@ class Groups(Pass[Graph, Graph]):
             return None
         room = KEYS * self.fabric.sram_bytes
         for keys in range(total // LEAST // unit * unit, 0, -unit):
-            choices = [choice for _, choice in self._block_choices(types, item, keys)]
-            if all(choice is not None and choice.bytes <= room for choice in choices):
+            choices = self._block_choices(types, item, keys)
+            if all(choice is not None and choice.bytes <= room for _, choice in choices):
                 return keys
         return None
 
@@ -167,9 +167,7 @@ class Groups(Pass[Graph, Graph]):
     def _group_cycles(self, types: dict[str, Type], item: Attention, sizes: tuple[int, ...]) -> int:
         """Predicted cycles of one group: forwards, again and backwards."""
         cost, cycles = CostModel(self.fabric), 0
-        for made, op, left, right in self._products(types, item, *self._few(item, sizes)):
-            at_a, at_b = (default_view(t.shape, t.dtype, self._mesh) for t in (left, right))
-            choice = choose_contraction(op, left, right, False, at_a, at_b, cost, training=True)
+        for made, choice in self._group_choices(types, item, sizes):
             assert choice is not None
             cycles += (1 if made is Made.DERIVATIVE else 2) * choice.cycles
             keys = choice.out[item.axis] if made is Made.SCORES else None
@@ -178,6 +176,16 @@ class Groups(Pass[Graph, Graph]):
                 words = local_size(choice.out) // keys.length
                 cycles += 5 * cost.all_reduce_along(words, keys.axis)
         return cycles
+
+    def _group_choices(
+        self, types: dict[str, Type], item: Attention, sizes: tuple[int, ...]
+    ) -> Iterator[tuple[Made, Choice | None]]:
+        """The products of a group, laid out as the cost model prefers."""
+        cost = CostModel(self.fabric)
+        for made, op, left, right in self._products(types, item, *self._few(item, sizes)):
+            at_a, at_b = (default_view(t.shape, t.dtype, self._mesh) for t in (left, right))
+            choice = choose_contraction(op, left, right, False, at_a, at_b, cost, training=True)
+            yield made, choice
 
     @property
     def _mesh(self) -> Mesh:
@@ -222,13 +230,9 @@ class Groups(Pass[Graph, Graph]):
 
         sizes: positions of each dimension that may be split.
         """
-        cost, mesh = CostModel(self.fabric), self._mesh
-        for _, op, left, right in self._products(types, item, *self._few(item, sizes)):
-            at_a, at_b = (default_view(item.shape, item.dtype, mesh) for item in (left, right))
-            choice = choose_contraction(op, left, right, False, at_a, at_b, cost, training=True)
-            if choice is None or choice.bytes > share * self.fabric.sram_bytes:
-                return False
-        return True
+        room = share * self.fabric.sram_bytes
+        choices = self._group_choices(types, item, sizes)
+        return all(choice is not None and choice.bytes <= room for _, choice in choices)
 
 
 def _contract(node: Node) -> Contract:
