@@ -634,9 +634,19 @@ def compile_step(
     dump = None if resume is None else _dump(resume)
 
     def lowered(step: Step) -> Compiled:
-        asked = whole or wishes or dump is not None
-        graph = step.graph if asked else step.network
-        return _lowered(graph, chosen, kind, name, observe, False, changes, dump, wishes, code=code)
+        return _lowered(
+            step.network,
+            chosen,
+            kind,
+            name,
+            observe,
+            False,
+            changes,
+            dump,
+            wishes,
+            whole=whole,
+            code=code,
+        )
 
     compiled, kept = lowered_step(step, recompute, lowered, chosen)
     program = _program(step.finish(compiled))

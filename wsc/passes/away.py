@@ -13,6 +13,7 @@ from typing import ClassVar
 from wsc.ir.check import check_graph
 from wsc.ir.cut import Cut
 from wsc.ir.graph import Graph, Keep, Node
+from wsc.ir.naming import fresh_name
 from wsc.passes.layers import Layers, find_layers
 from wsc.passes.stage import Pass
 
@@ -79,9 +80,7 @@ class Away(Pass[Graph, Graph]):
                 stem = KEPT if stems == 1 else f"{KEPT}{stems}"
                 for layer, value in enumerate(column):
                     number = layer if self.cut is None else self.cut.whole(layer)
-                    name = f"{stem}.{number}"
-                    while name in taken:
-                        name += "'"
+                    name = fresh_name(stem, str(number), taken)
                     taken.add(name)
                     first = layers.start + layer * layers.period
                     origin = graph.nodes[first].origin

@@ -38,9 +38,18 @@ from wsc.isa.program import (
     Transfer,
     TransferLoop,
 )
-from wsc.isa.sections import SECTION, WORD, has_sections, parted, resident, room_bytes
+from wsc.isa.sections import (
+    SECTION,
+    WORD,
+    has_sections,
+    is_section,
+    parted,
+    resident,
+    room_bytes,
+)
 from wsc.isa.statements import assigned, calls, reachable
 from wsc.isa.table import Timing
+from wsc.isa.turns import each_transfer
 from wsc.isa.types import DType, Side
 from wsc.passes.route import flows_of, routes_of
 from wsc.passes.stage import Pass
@@ -136,7 +145,7 @@ def whole(program: Program) -> Program:
     """The program with all of its code in the tiles all the time; its schedule is left as it is."""
 
     def without(body: Iterable[Statement]) -> tuple[Statement, ...]:
-        kept = (item for item in body if not (isinstance(item, Op) and item.name == SECTION))
+        kept = (item for item in body if not is_section(item))
         return tuple(
             replace(item, body=without(item.body)) if isinstance(item, Loop) else item
             for item in kept
@@ -301,7 +310,7 @@ def _loops(program: Program, region: Region) -> dict[int, int]:
 
 def _consumers(item: Transfer | TransferLoop) -> list[str]:
     """The names of the calls that entries of the schedule are for."""
-    return [item.call] if isinstance(item, Transfer) else [part.call for part in item.body]
+    return [transfer.call for transfer, _ in each_transfer((item,))]
 
 
 # --- the program of a plan ------------------------------------------------------------------
@@ -372,7 +381,8 @@ def _built(program: Program, parts: Sequence[Part]) -> Program:
     most = max(code.shape[0] for code in builder.codes)
     address = -(-_data(program) // WORD) * WORD
     room = Tensor(builder.room, DType.I32, (Extent(most),), address, WORD * most)
-    flows = flows_of([main, *(item.body for item in program.procedures)], _flat(played))
+    bodies = [main, *(item.body for item in program.procedures)]
+    flows = flows_of(bodies, (transfer for transfer, _ in each_transfer(played)))
     if len(flows) == len(program.colors):
         colors, routes = program.colors, program.routes
     else:
@@ -386,11 +396,6 @@ def _built(program: Program, parts: Sequence[Part]) -> Program:
         colors=colors,
         routes=routes,
     )
-
-
-def _flat(items: Iterable[Transfer | TransferLoop]) -> Iterator[Transfer]:
-    for item in items:
-        yield from (item,) if isinstance(item, Transfer) else item.body
 
 
 def _stems(name: str) -> tuple[str, ...]:
