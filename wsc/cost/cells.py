@@ -93,8 +93,8 @@ def _halved(before: np.ndarray, limit: float, begin: int, end: int) -> list[int]
 class Flows:
     """Messages between cells, in the order of their senders, and of turns.
 
-    lanes: those of each link. source, target: numbered as in ``wormhole.Sends``. of: which of them
-    an entry of the sample belongs to.
+    lanes: those of each link. source, target: numbered as in ``wormhole.Sends``. keys: what tells
+    them apart, in their order; each: the key of each entry of the sample.
     """
 
     x: Cells
@@ -102,7 +102,12 @@ class Flows:
     lanes: int
     source: np.ndarray
     target: np.ndarray
-    of: np.ndarray
+    keys: np.ndarray
+    each: np.ndarray
+
+    def of(self) -> np.ndarray:
+        """Which of them each entry of the sample belongs to."""
+        return np.searchsorted(self.keys, self.each)
 
     @property
     def stages(self) -> int:
@@ -119,8 +124,10 @@ class Flows:
         source = y.lanes(lanes)[sent.y] * x.count + x.of[sent.x]
         target = y.of[sent.to_y] * x.count * lanes + x.lanes(lanes)[sent.to_x]
         part = sent.turn * parts // sent.turns
-        keys, of = np.unique((source * parts + part) * targets + target, return_inverse=True)
-        return Flows(x, y, lanes, keys // (parts * targets), keys % targets, of)
+        each = (source * parts + part) * targets + target
+        keys = np.sort(each)
+        keys = keys[np.diff(keys, prepend=-1) != 0]
+        return Flows(x, y, lanes, keys // (parts * targets), keys % targets, keys, each)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,13 +236,13 @@ def _known(senders: np.ndarray, stand: np.ndarray, most: int) -> int:
 
 def _sends(flows: Flows, sent: Sample) -> Sends:
     """How long each of the messages takes, of which part of its links, and when it leaves."""
-    words = sent.wavelets * sent.wide * sent.high
-    whole = np.bincount(flows.of, words)
+    of, words = flows.of(), sent.wavelets * sent.wide * sent.high
+    whole = np.bincount(of, words)
     ends = flows.x.count * flows.y.count * flows.lanes
     begin = np.searchsorted(flows.source, np.arange(ends + 1))
     rows, columns = flows.source // flows.x.count, flows.target % (flows.x.count * flows.lanes)
     # Lines of the mesh over which a message is spread, and those of which its links consist.
-    more_x, more_y = _more(sent, sent.to_x), _more(sent, sent.to_y)
+    more_x, more_y = _more(sent)
     tiles = sent.to_y * len(flows.x.of) + sent.to_x
     cycles: list[np.ndarray] = []
     shares: list[np.ndarray] = []
@@ -244,22 +251,22 @@ def _sends(flows: Flows, sent: Sample) -> Sends:
         (sent.to_x, more_x, columns),
         (tiles, more_x * more_y, flows.target),
     ):
-        mine = _lines(flows.of, line, more)
+        mine = _lines(of, line, more)
         cycles.append(whole / mine)
-        shares.append(np.minimum(mine / _lines(link[flows.of], line, more)[link], 1.0))
+        shares.append(np.minimum(mine / _lines(link[of], line, more)[link], 1.0))
     # Within the cell of its target it may pass some links more.
     inside: list[np.ndarray] = []
     for place, (axis, begins, ends) in enumerate(
         ((flows.x, sent.x, sent.to_x), (flows.y, sent.y, sent.to_y))
     ):
         ahead, held = _within(axis, begins, ends)
-        part = np.bincount(flows.of, held * words) / whole
-        mean = np.bincount(flows.of, ahead * words / axis.tiles[axis.of[ends]]) / whole
+        part = np.bincount(of, held * words) / whole
+        mean = np.bincount(of, ahead * words / axis.tiles[axis.of[ends]]) / whole
         reach = np.where(np.abs(mean) < 0.5, SHORT, FAR)
         inside.append(np.where(part > 0, np.sign(mean).astype(np.int64) * reach, 0))
         cycles.insert(2 * place + 1, np.maximum(cycles[2 * place] * part, 1.0))
         shares.insert(2 * place + 1, shares[2 * place])
-    first, last = (np.bincount(flows.of, time * words) / whole for time in (sent.first, sent.last))
+    first, last = (np.bincount(of, time * words) / whole for time in (sent.first, sent.last))
     passed = np.stack(cycles), np.stack(shares), np.stack(inside)
     return Sends(begin, flows.target, *passed, first, last)
 
@@ -287,25 +294,28 @@ def _lines(group: np.ndarray, line: np.ndarray, more: float) -> np.ndarray:
     keys = np.sort(group.astype(np.int64) * size + line)
     keys = keys[np.diff(keys, prepend=-1) != 0]
     group, line = keys // size, keys % size
-    count = int(group[-1]) + 1
-    low, high = np.full(count, size), np.zeros(count, np.int64)
-    np.minimum.at(low, group, line)
-    np.maximum.at(high, group, line)
-    return np.clip(np.bincount(group) * more, 1.0, np.maximum(high - low, 0) + more)
+    # Lines of a group stand in their order. A number without entries is no group.
+    begins = np.flatnonzero(np.diff(group, prepend=-1))
+    ends = np.append(begins[1:], len(group))
+    known, apart = np.zeros((2, int(group[-1]) + 1))
+    known[group[begins]], apart[group[begins]] = ends - begins, line[ends - 1] - line[begins]
+    return np.clip(known * more, 1.0, apart + more)
 
 
-def _more(sent: Sample, to: np.ndarray) -> float:
-    """For how many targets a known one stands.
+def _more(sent: Sample) -> tuple[float, float]:
+    """For how many targets a known one stands, along both axes.
 
     Where tiles of a sample send to another target than the next ones do, those between them have
     others again.
     """
-    found = 1.0
+    found = np.ones(2)
     for along, beside, stand in ((sent.x, sent.y, sent.wide), (sent.y, sent.x, sent.high)):
         if stand.max() == 1:
             continue
-        order = np.lexsort((along, beside, sent.turn))
-        same = (np.diff(sent.turn[order]) == 0) & (np.diff(beside[order]) == 0)
-        changes = float((np.diff(to[order]) != 0)[same].mean()) if same.any() else 1.0
-        found *= 1.0 + (float(stand.mean()) - 1.0) * changes
-    return found
+        line = sent.turn * (int(beside.max()) + 1) + beside
+        order = np.argsort(line * (int(along.max()) + 1) + along, kind="stable")
+        same = np.diff(line[order]) == 0
+        for axis, to in enumerate((sent.to_x, sent.to_y)):
+            changes = float((np.diff(to[order]) != 0)[same].mean()) if same.any() else 1.0
+            found[axis] *= 1.0 + (float(stand.mean()) - 1.0) * changes
+    return float(found[0]), float(found[1])

@@ -125,9 +125,8 @@ def of_all(sent: list[Sent], sampled: Sample, across: Axis, down: Axis, x: Axis,
     through -= (np.cumsum(whole) - whole)[tile]
     begin, span = _spans(sampled, x, y)
     near = y.nearest(down.places)[row], x.nearest(across.places)[column]
-    begins, ends = np.full(len(whole), len(sent)), np.zeros(len(whole), np.int64)
-    np.minimum.at(begins, tile, turn)
-    np.maximum.at(ends, tile, turn)
+    begins, ends = np.zeros((2, len(whole)), np.int64)
+    begins[tile[::-1]], ends[tile] = turn[::-1], turn  # the first turn of each tile, and the last
     turns = (ends - begins)[tile]
     spare = np.where(turns > 0, np.maximum(span[near] - whole[tile], 0.0), 0.0)
     pace = (span[near] - spare) / whole[tile]

@@ -37,6 +37,8 @@ ACROSS, WITHIN_X, DOWN, WITHIN_Y, INTO = range(5)  # kinds of what a message pas
 ASK, SERVE = -1, -2
 MOST_TURNS = 10  # powers of two
 LINES = 1024  # cycles of which the events stand in lines
+MOST_PLACED = 4096  # events that are forgotten together
+BLOCK = 32  # cycles side by side that are passed at once if there is nothing in them
 TINY = 1e-6  # of a link, or a wavelet
 
 
@@ -270,8 +272,8 @@ def _run(
     inputs: those of each output. Of each output: straight, the input from which messages go
     straight on; room, wavelets for which there is place up to the next one; far, cycles to there;
     before_others, messages that enter here for each that goes straight on; held, whether a message
-    passes; asking, inputs that want it; served, the input served last; waiting, the message at the
-    head of each input that wants it; still, the wavelets of messages in the buffer behind it that
+    passes; asking, inputs that want it; served, the input served last; waiting, the messages at the
+    heads of these inputs; still, the wavelets of messages in the buffer behind it that
     wait for the next output; back, the last message in that buffer, as its place in ``behind``;
     turns, messages that have entered while another waits to go straight on. Of each message:
     cycles, shares, five as in ``Sends``; came, when its header is in its buffer; stage, the output
@@ -282,9 +284,11 @@ def _run(
     # An event: its cycle, whether an output is looked at, what, the message. In each cycle those
     # who ask, and what is left, come before those who are served, in the order in which they were
     # found. So the events of near cycles stand in lines, two for each cycle, and only those of far
-    # cycles in a heap: a line costs next to nothing. What was found and stands nowhere yet: fresh.
+    # cycles in a heap: a line costs next to nothing. What was found: fresh; so many of them stand
+    # somewhere. The list is emptied when it is long, as memory that goes and comes takes time.
     fresh = [(0.0, 0, 0, 0)]
     fresh.pop()
+    placed = 0
     distant = [(0, 0, 0.0, 0, 0, 0)]  # cycle, running number, event
     distant.pop()
     count = 0
@@ -295,6 +299,7 @@ def _run(
     heads = [-1] * (2 * LINES)
     tails = [-1] * (2 * LINES)
     near = 0  # events in lines
+    blocks = [0] * (LINES // BLOCK)  # the same, of each block of cycles
     now = 0
     for tile in range(len(begin) - 1):
         if begin[tile] < begin[tile + 1]:
@@ -302,9 +307,12 @@ def _run(
             fresh.append((max(first[message] + ramp, 0.0), 0, ASK, message))
     while True:
         # The next cycle in which there is something; far ones come into its sight in their order.
-        if len(fresh) == 0 and heads[2 * (now % LINES)] < 0 and heads[2 * (now % LINES) + 1] < 0:
+        line = 2 * (now % LINES)
+        if placed == len(fresh) and heads[line] < 0 and heads[line + 1] < 0:
             if near > 0:
                 now += 1
+                while now % BLOCK == 0 and blocks[now % LINES // BLOCK] == 0:
+                    now += BLOCK
             elif len(distant) > 0:
                 now = distant[0][0]
             else:
@@ -312,7 +320,9 @@ def _run(
             while len(distant) > 0 and distant[0][0] < now + LINES:
                 _, _, time, rank, what, message = heapq.heappop(distant)
                 fresh.append((time, rank, what, message))
-        for time, rank, what, message in fresh:
+        while placed < len(fresh):
+            time, rank, what, message = fresh[placed]
+            placed += 1
             cycle = max(int(time), now)
             if cycle >= now + LINES:
                 count += 1
@@ -333,8 +343,11 @@ def _run(
             else:
                 after[tails[line]] = place
             tails[line] = place
+            blocks[cycle % LINES // BLOCK] += 1
             near += 1
-        fresh.clear()
+        if placed > MOST_PLACED:
+            fresh.clear()
+            placed = 0
         line = 2 * (now % LINES)
         if heads[line] < 0:
             line += 1
@@ -345,6 +358,7 @@ def _run(
         heads[line] = after[place]
         after[place] = unused
         unused = place
+        blocks[now % LINES // BLOCK] -= 1
         near -= 1
         if what >= 0:
             # The last wavelet has passed an output: it is free, and so is the buffer before it.
@@ -361,11 +375,20 @@ def _run(
                     back[before] = -1
             continue
         if what == ASK:
-            # The header asks at the input where the output before has brought it.
+            # The header asks at the input where the output before has brought it, in the place of
+            # one that asks there.
             place = way_start[message] + stage[message]
             output = ways[place]
-            waiting[output * inputs + entries[place]] = message
-            asking[output] += 1
+            chosen = output * inputs
+            end = chosen + asking[output]
+            while chosen < end:
+                other = waiting[chosen]
+                if entries[way_start[other] + stage[other]] == entries[place]:
+                    break
+                chosen += 1
+            waiting[chosen] = message
+            if chosen == end:
+                asking[output] += 1
             if held[output] == 0:
                 fresh.append((time, 1, SERVE - output, message))
             continue
@@ -373,24 +396,22 @@ def _run(
         output = SERVE - what
         if held[output] != 0 or asking[output] == 0:
             continue
-        message = -1
-        entry = 0
-        put_off = -1  # one that goes straight on, and waits
-        for turn in range(1, inputs + 1):
-            other = (served[output] + turn) % inputs
-            if waiting[output * inputs + other] < 0:
-                continue
-            if other == straight[output] and turns[output] < before_others[output]:
+        message, chosen, nearest = -1, 0, inputs
+        put_off, begun, further = -1, 0, inputs  # one that goes straight on, and waits
+        for slot in range(output * inputs, output * inputs + asking[output]):
+            other = waiting[slot]
+            entry = entries[way_start[other] + stage[other]]
+            around = entry - served[output] - 1
+            around = around + inputs if around < 0 else around
+            if entry == straight[output] and turns[output] < before_others[output]:
                 # Each of the routers that this one stands for takes turns with those that enter.
-                put_off = waiting[output * inputs + other]
-                continue
-            message = waiting[output * inputs + other]
-            entry = other
-            break
-        if message < 0 and put_off >= 0:
-            message = put_off
-            entry = straight[output]
+                put_off, begun, further = other, slot, around
+            elif around < nearest:
+                message, chosen, nearest = other, slot, around
+        if nearest < further:
             put_off = -1
+        if message < 0:
+            message, chosen, put_off = put_off, begun, -1
         if message < 0:
             continue
         here, start = stage[message], way_start[message]
@@ -399,9 +420,9 @@ def _run(
         share = shares[kind]
         if still[output] > TINY and still[output] + min(whole * share, room[output]) > room[output]:
             continue
-        waiting[output * inputs + entry] = -1
+        served[output] = entries[start + here]
         asking[output] -= 1
-        served[output] = entry
+        waiting[chosen] = waiting[output * inputs + asking[output]]
         held[output] = 1
         turns[output] = turns[output] + 1 if put_off >= 0 else 0
         if here > 0:  # it begins to leave the buffer before, where others may follow
