@@ -47,6 +47,8 @@ class Timing(Enum):
     SEND = "send"
     SYNCHRONISE = "synchronise"
 
+    __hash__ = object.__hash__  # that of an Enum calls Python for each look-up
+
 
 # Classes that compute: a floating-point step that takes the result of the one before waits for it.
 COMPUTING = (Timing.ARITHMETIC, Timing.MULTIPLY_ACCUMULATE, Timing.DIVIDE, Timing.SPECIAL)

@@ -36,6 +36,8 @@ class DType(Enum):
     F16 = "f16"
     I32 = "i32"
 
+    __hash__ = object.__hash__  # that of an Enum calls Python for each look-up
+
     @property
     def bytes(self) -> int:
         """Size of one element in SRAM, in bytes."""
@@ -60,6 +62,8 @@ class Side(Enum):
     SOUTH = "S"
     WEST = "W"
     RAMP = "RAMP"
+
+    __hash__ = object.__hash__  # as for ``DType``
 
     @property
     def index(self) -> int:

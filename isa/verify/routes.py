@@ -30,20 +30,23 @@ class Network:
 
     paths[color][side]: for a wavelet that enters on ``side``, the sides that it may leave
     on, as bits, for every tile (row, column). owner[color]: the number of the route that
-    holds in each tile, plus one.
+    holds in each tile, plus one. leaves[color]: the sides on which a wavelet from any side may
+    leave, as bits, where that has been asked for.
     """
 
     paths: dict[str, dict[Side, Bits]] = field(default_factory=dict[str, dict[Side, Bits]])
     owner: dict[str, Grid] = field(default_factory=dict[str, Grid])
+    leaves: dict[str, Bits] = field(default_factory=dict[str, Bits])
 
     def receives(self, color: str, side: Side) -> Mask:
         """Where the color may be accepted from a side."""
         return self.paths[color][side] != 0
 
     def sends(self, color: str, side: Side) -> Mask:
-        """Where the color may leave on a side."""
-        union = np.bitwise_or.reduce(list(self.paths[color].values()))
-        return (union & bit(side)) != 0
+        """Where the color may leave on a side. All routes are laid out by then."""
+        if color not in self.leaves:
+            self.leaves[color] = np.bitwise_or.reduce(list(self.paths[color].values()))
+        return (self.leaves[color] & bit(side)) != 0
 
 
 def build(context: Context) -> Network:

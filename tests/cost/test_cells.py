@@ -168,3 +168,14 @@ def test_followed_messages_are_bounded() -> None:
     messages = sent(size, size, [(to_x, to_y) for to_x, to_y in turns], 5)
     most = 60_000
     assert cells.flows_of(messages, size, size, most).stages <= most
+
+
+@pytest.mark.parametrize("more", [1.0, 2.5])
+def test_lines_of_each_group_are_counted_once(more: float) -> None:
+    rng = np.random.default_rng(1)
+    group, line = rng.integers(0, 7, 60), rng.integers(0, 9, 60)
+    group[group == 3] = 4  # a number without entries
+    for number, found in enumerate(cells._lines(group, line, more).tolist()):  # pyright: ignore[reportPrivateUsage]
+        mine = {*line[group == number].tolist()}
+        known = min(len(mine) * more, max(mine) - min(mine) + more) if mine else 0.0
+        assert found == max(known, 1.0)
