@@ -354,7 +354,7 @@ def summary(
     use = sram_use(assembly, program.fabric)
     weights = [tensor for tensor in assembly.edge_tensors if tensor.kind is Kind.WEIGHT]
     elements = sum(math.prod(tensor.shape) for tensor in weights)
-    size = sum(math.prod(tensor.shape) * tensor.dtype.bytes for tensor in weights)
+    size = sum(tensor.bytes for tensor in weights)
     places = sorted({f"drawn from seed {item.drawn.seed}" for item in weights if item.drawn})
     stored = ", ".join(sorted({item.file for item in weights if item.file}))
     if stored or not places:
