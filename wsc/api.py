@@ -26,6 +26,7 @@ from wsc.errors import CompileError, OtherMachine, shortened
 from wsc.ir.forms import HOLDS, Noted, UnknownForm, Weighed, Wish, read_wish, without_form
 from wsc.ir.graph import Constant, Member, Type
 from wsc.isa.asked import asked
+from wsc.isa.collection import without_collection
 from wsc.isa.fabric import DEFAULT, Fabric, FabricError, description_files, find_fabric, stated_size
 from wsc.isa.files import read_text
 from wsc.isa.machine import described, is_preset, machine_of, strange
@@ -461,6 +462,7 @@ def told(error: Exception) -> str:
     return f"a defect of wsc, please report it: {type(error).__name__}: {error}"
 
 
+@without_collection()
 def compile(  # noqa: A001 - the name of the command
     model: str | PathLike[str] | bytes | ModelProto | ir.Model,
     fabric: str | PathLike[str] | tuple[int, int] | Fabric | None = None,
@@ -573,6 +575,7 @@ def compile(  # noqa: A001 - the name of the command
     return program
 
 
+@without_collection()
 def compile_step(
     model: str | PathLike[str] | bytes | ModelProto | ir.Model,
     loss: str = "cross_entropy",
