@@ -96,7 +96,7 @@ from wsc.passes.differentiate import computed_again
 from wsc.passes.early import early
 from wsc.passes.fit import no_layout
 from wsc.passes.groups import read_in_groups
-from wsc.passes.keys import laid_out, rows_in_blocks
+from wsc.passes.keys import Blocks, laid_out, sizes_along
 from wsc.passes.layers import Layers, find_layers
 from wsc.passes.near import FAR, block_near, spread_sizes
 from wsc.passes.pieces import PIECE, WHOLE, Pieces, pieces
@@ -286,7 +286,7 @@ class Placer(Values):
     staying: int = 0  # bytes of what products take from that
     turn: str = ""  # the loss, behind which training goes backwards
     in_groups: set[str] = field(default_factory=set[str])
-    rows: dict[str, int] = field(default_factory=dict[str, int])  # of attention in blocks of keys
+    along: dict[Blocks, int] = field(default_factory=dict[Blocks, int])  # see ``sizes_along``
     of_blocks: set[str] = field(default_factory=set[str])  # what the block at hand reads of others
     begins: set[str] = field(default_factory=set[str])  # what the first node of each layer gives
 
@@ -298,7 +298,7 @@ class Placer(Values):
         self.ranges = ranges(self.graph)
         self.read = {name for node in self.graph.nodes for name in node.inputs}
         self.in_groups = read_in_groups(self.graph)
-        self.rows = rows_in_blocks(self.graph)
+        self.along = sizes_along(self.graph)
         if self.resident:
             self._find_staying()
 
@@ -968,7 +968,7 @@ class Placer(Values):
             UnknownForm: none of them is as it was asked for.
         """
         types, found = (self.types[a], self.types[b]), (self._at(a), self._at(b))
-        blocks = None if streamed else laid_out(node, self.rows, self.mesh)
+        blocks = None if streamed else laid_out(node, self.along, self.mesh)
         if blocks is not None:
             found = (self._in_block(a, found[0], blocks[0]), self._in_block(b, found[1], blocks[1]))
         where = tuple(None if view is None else replace(view, buffer="") for view in found)
