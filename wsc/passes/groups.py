@@ -22,11 +22,13 @@ from wsc.ir.check import check_graph
 from wsc.ir.graph import Concat, Contract, Graph, Index, Map, Move, Node, Reduce, Transpose, Type
 from wsc.ir.layout import Mesh, block, default_view, dense_view, local_size
 from wsc.isa.fabric import Fabric
+from wsc.passes.between import Between
 from wsc.passes.blocks import Attention, attentions
 from wsc.passes.contraction import Choice, choose_contraction, preferred, weighed_choices
 from wsc.passes.keys import InBlocks, Sizes, layouts_of, rows_of
 from wsc.passes.periods import LEAST
 from wsc.passes.sequences import join_sequences
+from wsc.passes.simplify import compose_moves, cut_apart, drop_dead
 from wsc.passes.stage import Pass
 
 FITS = 0.5  # of a tile's SRAM that a product may take with its operands as a whole
@@ -67,14 +69,19 @@ class Groups(Pass[Graph, Graph]):
         """The graph with such attention in groups."""
         graph = self._joined(stage)
         found: dict[Hashable, Way | None] = {}  # layers are alike
-        work: list[Split | InBlocks] = []
         types = graph.types()
+        ways: dict[str, Way | None] = {}
         for item in attentions(graph):
-            inner = inner_nodes(graph, item)
             key = item.alike(types)
             if key not in found:
                 found[key] = self._way(types, item)
-            way = found[key]
+            ways[item.out.name] = found[key]
+        if any(isinstance(way, Sizes) for way in ways.values()):
+            # What rotates queries and keys is done where blocks have them: so is its derivative.
+            graph = cut_apart(Between().apply(drop_dead(compose_moves(graph))))
+        work: list[Split | InBlocks] = []
+        for item in attentions(graph):
+            inner, way = inner_nodes(graph, item), ways[item.out.name]
             if inner is None or way is None:
                 continue
             work.append(
