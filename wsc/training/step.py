@@ -28,6 +28,7 @@ from wsc.passes.away import Away
 from wsc.passes.depth import Deep, add_family, shorten_forward
 from wsc.passes.differentiate import GRADIENT, Differentiate
 from wsc.passes.groups import Groups
+from wsc.passes.keys import settled
 from wsc.passes.late import Late
 from wsc.passes.layers import find_layers
 from wsc.passes.simplify import unspread
@@ -305,7 +306,7 @@ def build_step(
 
 def _with_gradients(differentiate: Differentiate, forward: Graph) -> Graph:
     """The graph of a step: forwards, and backwards with what sums repeat read as it was before."""
-    return unspread(run(differentiate, forward))
+    return unspread(settled(run(differentiate, forward)))
 
 
 def _with_outputs(cut: Cut, forward: Graph, few: Graph, by: Sequence[str]) -> Cut | None:
