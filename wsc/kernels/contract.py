@@ -28,7 +28,7 @@ from wsc.flows import REGION, WEIGHTS
 from wsc.ir.graph import Index
 from wsc.ir.layout import Mesh, View, block, dense_strides, start, storage_order, valid
 from wsc.ir.tasks import ContractTask
-from wsc.isa.expr import Expr, Int, Name, W, X, Y, maximum, minimum
+from wsc.isa.expr import Expr, Int, Name, W, X, maximum, minimum
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Dim, Direction, Extent, Transfer
 from wsc.isa.table import Timing
@@ -158,6 +158,8 @@ def _stem(task: ContractTask) -> str:
     windows = any(len(entry.terms) > 1 for entry in task.index_a)
     kind = "convolution" if windows else "matmul"
     name = f"{kind}_{'streamed' if task.weight else 'resident'}"
+    if task.rises:
+        return f"{name}_rising"
     if task.combined:
         return f"{name}_over_{LINES[task.combined].name}s"
     if task.target:
@@ -193,14 +195,13 @@ def _local(task: ContractTask, context: Context) -> Emission:
         dims=sorted([*steps, *tokens], key=lambda dim: dim[0] == last),
         keep=frozenset(labels.split),
     )
-    if task.combined:
+    if task.rises:
+        # The parts of a column go up it while its tiles go on.
+        asm.call("rise_add_f32", buffer=total.base, count=room)
+    elif task.combined:
         # Each tile has the sums over its own part of the label: the line adds them up.
         line, wide = LINES[task.combined].name, F32 if task.accumulator else task.out.dtype
         asm.call(f"{line}_all_add_{wide.value}", buffer=total.base, count=room)
-    if task.waits:
-        # The northern tiles send out what was there before.
-        with asm.when(Y, "==", 0):
-            asm.wait(LEFT, 1)
     if task.accumulator:
         asm.vector(
             "narrow",
@@ -214,6 +215,8 @@ def _local(task: ContractTask, context: Context) -> Emission:
     if task.combined:
         lines = f"{LINES[task.combined].name}s"
         doc = (f"Each tile sums its part of its outputs; the parts are added up over {lines}.",)
+    if task.rises:
+        doc = ("Each tile sums its part of its outputs; the parts then go up the columns.",)
     numbers = {"tokens": prod(labels.room(label) for label in inner), "outputs": room}
     return Emission(_stem(task), asm.body, feeds, doc, numbers)
 

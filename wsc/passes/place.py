@@ -60,6 +60,7 @@ from wsc.ir.tasks import (
     MapTask,
     Placed,
     ReduceTask,
+    Risen,
     Run,
     ScatterTask,
     Store,
@@ -76,7 +77,7 @@ from wsc.isa.shown import named
 from wsc.isa.types import DType
 from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
-from wsc.kernels.library import CHAIN_UNITS, LEFT, OUTWARDS, long_lines
+from wsc.kernels.library import LEFT, OUTWARDS, long_lines, rises
 from wsc.kernels.reduce import neutral
 from wsc.passes.contraction import (
     SHARE_OF_SRAM,
@@ -175,7 +176,8 @@ class Place(Pass[Graph, Placed]):
                     yield f"{what}, names an edge tensor '{name}' that is not there"
         stores = [task for task in after.tasks if isinstance(task, Store)]
         stored = [task.target for task in stores if not task.shape]
-        stored += {task.target for task in stores if task.shape}  # sent out part by part
+        risen = {task.target for task in after.tasks if isinstance(task, Risen)}
+        stored += {task.target for task in stores if task.shape} | risen  # sent out part by part
         products = [task for task in after.tasks if isinstance(task, ContractTask)]
         stored += [task.target for task in products if task.target]
         sent = (Kind.OUTPUT, Kind.KEPT)
@@ -890,7 +892,8 @@ class Placer(Values):
                 return choose_contraction(op, *types, False, *at, self.cost, self.same_order, True)
 
             shares = (
-                pieces(op, a, b, at, self.mesh, int(n * room), choose) for n in (PIECE, WHOLE)
+                pieces(op, a, b, at, self.mesh, int(n * room), choose, self._cycles_of_piece)
+                for n in (PIECE, WHOLE)
             )
             self.cuts[key] = next((cut for cut in shares if cut is not None), None)
         cut = self.cuts[key]
@@ -899,50 +902,83 @@ class Placer(Values):
         layouts, name = (cut.choice.a, cut.choice.b), operands[cut.side]
         other = self.bring(operands[1 - cut.side], layouts[1 - cut.side])
         source, shape = self.view(name), (a, b)[cut.side].shape
-        # The edge takes a piece while the core makes the next one, if a unit is free for that.
-        aside = self._sent_aside(node, cut.choice)
-        if aside:
-            self.tasks.append(Aside(origin=self.origin))
-        out: View | None = None
+        # The sums of a piece go up the columns, and out, while the next one is made.
+        rising = self._rises(cut.choice) and len(self.leaving[node.output]) == 1
+        sums, value = self._room_of_sums(node, cut.choice) if rising else (None, None)
+        coming: int | None = None  # where the piece before begins, whose sums are on their way
         for start in range(0, shape[cut.axis], cut.size):
             starts = tuple(start if i == cut.axis else 0 for i in range(len(shape)))
             sizes = tuple(cut.size if i == cut.axis else n for i, n in enumerate(shape))
             part = Slice(starts, sizes, (1,) * len(shape))
             taken = self._moved(name, source, (part,), layouts[cut.side], None)
             left, right = (taken, other) if cut.side == 0 else (other, taken)
-            if out is None or not aside:
-                out = self.fresh(node.output, node.type.dtype, cut.choice.out)
+            if sums is not None:
+                if coming is not None:
+                    self._show_risen(node, cut, sums, value, coming)
+                task = cut.choice.task(cut.op, left, right, "", sums, self.origin)
+                self.tasks.append(replace(task, rises=True))
+                coming = start
+                continue
+            out = self.fresh(node.output, node.type.dtype, cut.choice.out)
             task = cut.choice.task(cut.op, left, right, "", out, self.origin)
-            task = cut.choice.with_buffers(task, partial(self.buffer, node.output))
-            self.tasks.append(replace(task, waits=aside))
-            self._show_part(node, cut.shown(out, start), aside)
-        if aside and out is not None:
-            self.tasks.append(Aside((out,), origin=self.origin))
+            self.tasks.append(cut.choice.with_buffers(task, partial(self.buffer, node.output)))
+            self._show_part(node, cut.shown(out, start))
+        if sums is not None and coming is not None:
+            self._show_risen(node, cut, sums, value, coming)
+            if value is not None:
+                self.tasks.append(Aside((value,), origin=self.origin))
         return True
 
-    def _sent_aside(self, node: Node, choice: Choice) -> bool:
-        """Whether a stream unit sends out pieces of this form, that of the northern tiles.
+    def _rises(self, choice: Choice) -> bool:
+        """Whether the sums of a piece go up the columns beside the core.
 
-        Sums of halves are made in a buffer of their own, and in their place when they are complete;
-        those of a chain along the row arrive there before.
+        Then not all tiles of a column get them, but the northern one, which sends them out.
         """
         axes = {extent.axis for extent in choice.out}
-        units, semaphores = self.fabric.stream_units, self.fabric.semaphores
-        able = units > CHAIN_UNITS and semaphores > LEFT and node.type.dtype is DType.F16
-        once = len(choice.out) <= self.fabric.dimensions and len(self.leaving[node.output]) == 1
-        return able and once and not choice.reduce and "x" in axes and "y" not in axes
+        down = choice.combined == "y" and "x" in axes and "y" not in axes
+        return rises(self.fabric) and down and len(choice.out) <= self.fabric.dimensions
+
+    def _cycles_of_piece(self, choice: Choice) -> int:
+        """Cycles of a piece; the next one is moved while its sums go up."""
+        if not self._rises(choice):
+            return choice.cycles
+        words = local_size(choice.out)
+        late = max(words - choice.moving, 0)
+        return choice.cycles - self.cost.all_reduce_along(words, "y") + late
+
+    def _room_of_sums(self, node: Node, choice: Choice) -> tuple[View, View | None]:
+        """Where the sums of pieces are made, and where they are rounded if they leave in halves.
+
+        From there a stream unit sends them out while the core makes the next piece.
+        """
+        sums = self.fresh(node.output, DType.F32, choice.out, "sums")
+        if node.type.dtype is DType.F32:
+            return sums, None
+        self.tasks.append(Aside(origin=self.origin))
+        return sums, self.fresh(node.output, node.type.dtype, choice.out)
+
+    def _show_risen(
+        self, node: Node, cut: Pieces, sums: View, value: View | None, start: int
+    ) -> None:
+        """Send a piece out whose sums have come up the columns."""
+        (output,) = self.leaving[node.output]
+        shape, parts = self.types[node.output].shape, cut.shown(sums, start)
+        rounded = None if value is None else cut.shown(value, start)
+        task = Risen(parts, rounded, output.name, shape, origin=(output.name,))
+        self.tasks.append(task)
+        self.stored.add(output.name)
 
     def _only_shown(self, node: Node) -> bool:
         """Whether nothing but the edge wants what a node of a training step gives."""
         return node.output in self.leaving and node.output not in self.read
 
-    def _show_part(self, node: Node, part: View, aside: bool = False) -> None:
-        """Send a part of an output out. aside: on a stream unit."""
+    def _show_part(self, node: Node, part: View) -> None:
+        """Send a part of an output out."""
         origin = self.origin
         for output in self.leaving[node.output]:
             self.origin = (output.name,)
             shape = self.types[node.output].shape
-            self.tasks.append(Store(part, output.name, shape, aside, origin=self.origin))
+            self.tasks.append(Store(part, output.name, shape, origin=self.origin))
             self.stored.add(output.name)
         self.origin = origin
 
