@@ -66,13 +66,14 @@ class Token:
 
     here: tiles in which it is there, and not taken yet; time: since when.
     promised: tiles in which it will come, at a time that is not known yet; comes: whether there are
-    any.
+    any. apart: as of the work that gives it.
     """
 
     here: np.ndarray
     time: np.ndarray
     promised: np.ndarray
     comes: bool = False
+    apart: bool = False
 
     @staticmethod
     def given(lanes: Lanes, time: np.ndarray) -> Token:
@@ -275,13 +276,19 @@ class Threads:
     def advance(self, cycles: np.ndarray, words: np.ndarray) -> None:
         """Set each tile's clocks on, as if all had gone on as before and taken ``words``."""
         self.time += cycles
+        # What the edge takes block after block goes on meanwhile, and ends when it would have.
+        apart = [unit for work, unit, _ in self.recent if work.apart]
+        before = self.unit[apart]
         self.unit += cycles
+        self.unit[apart] = before
         for tokens in self.tokens.values():
             for token in tokens:
-                token.time += cycles
+                if not token.apart:
+                    token.time += cycles
         for work, _, _ in self.recent:
-            work.start = work.start + cycles
-            work.put_off(cycles)
+            if not work.apart:
+                work.start = work.start + cycles
+                work.put_off(cycles)
         self.streams.advance(cycles, words)
 
     # --- blocks from the edge ----------------------------------------------------
@@ -441,9 +448,11 @@ class Threads:
         rows, pace = (_spread(part, size) for part in (shape.rows, shape.pace))
         work = Work(lanes, start, rows, pace)
         if mark is not None:
+            work.apart = self.streams.in_blocks(made.sends, lanes)
             self.busy[mark.unit] |= lanes.mask
             if mark.semaphore is not None:
                 token = Token.promise(lanes)
+                token.apart = work.apart
                 self.tokens.setdefault(mark.semaphore, []).append(token)
             self.works.append((work, mark.unit, token))
             self._note((work, mark.unit, token))

@@ -205,6 +205,7 @@ class ContractTask(Task):
       get them, for ``Risen`` (combined "y", a result in f32).
     target: edge tensor as which the result leaves, block after block along the rows, while later
       ones are made; "" where it stays (reduce, not ordered).
+    beside: a value that leaves up the columns meanwhile, as the edge tensor ``away`` (reduce).
     """
 
     index_a: tuple[Index, ...]
@@ -228,6 +229,8 @@ class ContractTask(Task):
     combined: Fact[str] = ""
     rises: bool = False
     target: Edge[str] = ""
+    beside: Read[View | None] = None
+    away: Edge[str] = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,11 +110,11 @@ def emit_store(task: Store, context: Context) -> Emission:
             else:
                 with asm.when(X, "==", 0):
                     send()
-    drain = _northern_drain(task.value, task.target, task.shape, context, task.origin)
+    drain = northern_drain(task.value, task.target, task.shape, context, task.origin)
     return Emission("store", asm.body, (drain,), ("Send a tensor out at the north edge.",))
 
 
-def _northern_drain(
+def northern_drain(
     value: View, target: str, shape: tuple[int, ...], context: Context, nodes: tuple[str, ...]
 ) -> Transfer:
     """What the north edge takes of a value, of one tile of a column after the other."""
@@ -153,9 +153,24 @@ def emit_risen(task: Risen, context: Context) -> Emission:
             asm.vector("narrow", value.dtype, rounded, sums, dims=whole)
         queue = COLLECT.strand.queue()
         asm.vector("mov", value.dtype, queue, memory, dims=dims, asynchronous=unit)
-    drain = _northern_drain(value, task.target, task.shape, context, task.origin)
+    drain = northern_drain(value, task.target, task.shape, context, task.origin)
     doc = ("Sums that have come up the columns leave at the north edge.",)
     return Emission("risen", asm.body, (drain,), doc)
+
+
+def send_north(asm: Asm, value: View, context: Context) -> None:
+    """A stream unit sends a tile's part up its column when that lets it; it signals ``LEFT``."""
+    memory, dims = _tile_space(value, context)
+    unit, queue = Asynchronous(OUTWARDS, LEFT), COLLECT.strand.queue()
+    asm.vector("mov", value.dtype, queue, memory, dims=dims, asynchronous=unit)
+
+
+def pass_north(asm: Asm) -> None:
+    """Let what comes from the south pass."""
+    with asm.when(Y, "<", H - 1):
+        asm.control(Control.ADVANCE, COLLECT.strand.name)
+    with asm.otherwise():
+        asm.control(Control.RESET, COLLECT.strand.name)
 
 
 def send_west(asm: Asm, value: View, context: Context) -> None:
@@ -206,10 +221,7 @@ def emit_aside(task: Aside, context: Context) -> Emission:
 def _collect(asm: Asm, send: Callable[[], None], across: bool) -> None:
     def block() -> None:
         send()
-        with asm.when(Y, "<", H - 1):
-            asm.control(Control.ADVANCE, COLLECT.strand.name)
-        with asm.otherwise():
-            asm.control(Control.RESET, COLLECT.strand.name)
+        pass_north(asm)
 
     if across:
         block()

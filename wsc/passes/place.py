@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import product
+from itertools import dropwhile, product, takewhile
 from typing import ClassVar
 
 from wsc.cost import CostModel
+from wsc.cost.model import work_of
 from wsc.ir.cut import Cut, NotAlike
 from wsc.ir.forms import Form, Noted, UnknownForm, Weighed, Wish, without_form
 from wsc.ir.graph import (
@@ -109,6 +110,7 @@ from wsc.passes.views import after_steps, before_steps
 
 CLEARLY = 2  # times as long as another way
 FORMED = (Contract, Reduce, Map)  # what has forms; of one node of ONNX the first is meant
+LOOKED = 8  # cycles in which a core looks whether its row may send, and tells the next one
 SHARE_OF_NUMBERS = 0.25  # of a tile's SRAM that row numbers of a lookup take at a time
 SHARE_OF_TABLE = 0.2  # of a tile's SRAM that a part of a table's gradient takes, and its updates
 
@@ -179,7 +181,7 @@ class Place(Pass[Graph, Placed]):
         risen = {task.target for task in after.tasks if isinstance(task, Risen)}
         stored += {task.target for task in stores if task.shape} | risen  # sent out part by part
         products = [task for task in after.tasks if isinstance(task, ContractTask)]
-        stored += [task.target for task in products if task.target]
+        stored += [name for task in products for name in (task.target, task.away) if name]
         sent = (Kind.OUTPUT, Kind.KEPT)
         wanted = [tensor.name for tensor in after.edge_tensors if tensor.kind in sent]
         if self.cut is not None:
@@ -190,6 +192,8 @@ class Place(Pass[Graph, Placed]):
         for number, task in enumerate(after.tasks):
             if isinstance(task, Store):
                 gone.discard(task.target)
+            elif isinstance(task, ContractTask):
+                gone.discard(task.away)
             elif isinstance(task, Load) and task.source in gone:
                 yield f"task {number}, Load, takes in '{task.source}' before it was sent out"
 
@@ -291,6 +295,9 @@ class Placer(Values):
     rows: dict[str, int] = field(default_factory=dict[str, int])  # of attention in blocks of keys
     of_blocks: set[str] = field(default_factory=set[str])  # what the block at hand reads of others
     begins: set[str] = field(default_factory=set[str])  # what the first node of each layer gives
+    leaving_beside: dict[str, tuple[Node, View]] = field(  # by the product during which it leaves
+        default_factory=dict[str, "tuple[Node, View]"]
+    )
 
     def __post_init__(self) -> None:
         Values.__post_init__(self)  # slots: no super() without arguments
@@ -843,12 +850,43 @@ class Placer(Values):
         right = None if streamed else self.bring(b, choice.b, outside=around)
         out = self.fresh(node.output, node.type.dtype, choice.out)
         task = choice.task(op, left, right, self.outside[b] if streamed else "", out, self.origin)
+        keep, beside = self.leaving_beside.pop(node.output, (None, None))
+        if keep is not None and beside is not None:
+            if streamed and choice.reduce and _hides(choice, beside):
+                task = replace(task, beside=beside, away=keep.output)
+            else:
+                self.tasks.append(Store(beside, keep.output, origin=keep.origin))
         target = self._leaving_west(node, choice)
         if target:
             task = replace(task, target=target)
             self.stored.add(target)
         self.tasks.append(choice.with_buffers(task, partial(self.buffer, node.output)))
         self.homes[node.output] = out
+
+    def leaves_beside(self, node: Node, view: View) -> bool:
+        """Whether what a node sends away leaves during the longest product of its layer.
+
+        A stream unit of each tile sends its part, one row after the other.
+        """
+        able = self.fabric.stream_units > OUTWARDS and self.fabric.semaphores > LEFT
+        if not able or {"x", "y"} - {extent.axis for extent in view.extents}:
+            return False
+        later = dropwhile(lambda item: item is not node, self.graph.nodes)
+        next(later)
+        layer = takewhile(lambda item: item.output not in {*self.begins, self.turn}, later)
+        weights = {constant.name for constant in self.graph.constants}
+        products = [
+            item
+            for item in layer
+            if isinstance(item.op, Contract)
+            and weights.intersection(item.inputs)
+            and item.output not in self.leaving_beside
+        ]
+        longest = max(products, key=work_of, default=None)
+        if longest is None:
+            return False
+        self.leaving_beside[longest.output] = (node, view)
+        return True
 
     def _leaving_west(self, node: Node, choice: Choice) -> str:
         """The output as which a product leaves while it is made, block after block; "" if it stays.
@@ -1391,6 +1429,17 @@ def _no_windows(op: Contract) -> bool:
         entry.offset == 0 and len(entry.terms) <= 1 and all(c == 1 for _, c in entry.terms)
         for entry in (*op.index_a, *op.index_b)
     )
+
+
+def _hides(choice: Choice, value: View) -> bool:
+    """Whether it is quicker if a value leaves during a product than if the core sends it.
+
+    Each owner's turn looks whose row has its own, and each row waits in one of them.
+    """
+    rows = max(-(-e.size // e.step) for e in value.extents if e.axis == "y")
+    owners = max(-(-e.size // e.step) for e in choice.out if e.axis == "x")
+    hidden = min(rows * value.local_size, choice.bound.roofline)
+    return hidden > LOOKED * (rows + owners)
 
 
 def _names(node: Node) -> tuple[str, ...]:
