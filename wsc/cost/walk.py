@@ -112,7 +112,7 @@ class Walk(Threads):
                 if category is Category.VECTOR:
                     yield from self._vector(statement, frame, lanes)
                 elif category is Category.SEND:
-                    self._send(statement, frame, lanes)
+                    yield from self._send(statement, frame, lanes)
                 elif statement.name == "wait":
                     yield from self._wait(statement, frame, lanes)
                 elif statement.name == "signal":

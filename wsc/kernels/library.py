@@ -47,6 +47,7 @@ LEFT = 4  # the same
 CHAIN_UNITS = 3
 ASIDE = 0  # the unit that no chain uses, where a core has more of them
 OUTWARDS = 4  # the unit that sends a result out beside chains and what clears their sums
+GATHER = 5  # the unit that sends what the root of a row hands on, beside these
 RISEN = 5  # the semaphore of sums that go up whole columns, on that unit too
 RISING_QUEUES = (8, 6)  # input and output queues that a core needs for them beside all else
 LONG_LINE = 16  # tiles, from which on an all-reduce in groups is quicker
@@ -214,7 +215,7 @@ def rises(fabric: Fabric) -> bool:
     """Whether sums can go up whole columns beside all else that cores do."""
     queues = len(fabric.input_queues), len(fabric.output_queues)
     enough = all(has >= needs for has, needs in zip(queues, RISING_QUEUES, strict=True))
-    units = fabric.stream_units > OUTWARDS and fabric.semaphores > RISEN
+    units = fabric.stream_units > GATHER and fabric.semaphores > RISEN
     return enough and units and fabric.height > 1
 
 

@@ -59,6 +59,7 @@ from wsc.ir.tasks import (
     Load,
     LookupTask,
     MapTask,
+    MoveTask,
     Placed,
     ReduceTask,
     Risen,
@@ -79,6 +80,7 @@ from wsc.isa.types import DType
 from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
 from wsc.kernels.library import LEFT, OUTWARDS, long_lines, rises
+from wsc.kernels.movement import in_stages
 from wsc.kernels.reduce import neutral
 from wsc.passes.contraction import (
     SHARE_OF_SRAM,
@@ -948,10 +950,12 @@ class Placer(Values):
             starts = tuple(start if i == cut.axis else 0 for i in range(len(shape)))
             sizes = tuple(cut.size if i == cut.axis else n for i, n in enumerate(shape))
             part = Slice(starts, sizes, (1,) * len(shape))
+            done = len(self.tasks)
             taken = self._moved(name, source, (part,), layouts[cut.side], None)
             left, right = (taken, other) if cut.side == 0 else (other, taken)
             if sums is not None:
                 if coming is not None:
+                    self._move_during(done)
                     self._show_risen(node, cut, sums, value, coming)
                 task = cut.choice.task(cut.op, left, right, "", sums, self.origin)
                 self.tasks.append(replace(task, rises=True))
@@ -966,6 +970,20 @@ class Placer(Values):
             if value is not None:
                 self.tasks.append(Aside((value,), origin=self.origin))
         return True
+
+    def _move_during(self, number: int) -> None:
+        """Have a move's messages on their way while the task before it, a product, is done.
+
+        They go to where nothing was since the broadcast before: who has taken that knows that its
+        root is done with what was there.
+        """
+        before, move, *rest = self.tasks[number - 1 :]
+        if not isinstance(move, MoveTask) or rest:
+            return
+        stages = in_stages(move, self.mesh)
+        if len(stages) > 1:
+            sends, takes = stages
+            self.tasks[number - 1 :] = [sends, before, takes]
 
     def _rises(self, choice: Choice) -> bool:
         """Whether the sums of a piece go up the columns beside the core.
