@@ -83,6 +83,38 @@ def place(shape: Shape, steps: Sequence[Turn], dim: int) -> int | None:
     return dim
 
 
+def apart(shape: Shape, steps: Sequence[Turn], dim: int) -> tuple[tuple[Turn, ...], Reshape] | None:
+    """The steps without those that join a dimension with its neighbours, and what joins them then.
+
+    None if the steps do not join it, or take apart what they have joined.
+    """
+    found: list[Turn] = []
+    joined: tuple[int, ...] = ()  # sizes in the place of the dimension, once it is joined
+    for step in steps:
+        after = turned(shape, step)
+        if isinstance(step, Transpose):
+            at = step.perm.index(dim)
+            many = max(len(joined), 1)
+            order: list[int] = []
+            for i in step.perm:
+                first = i if i <= dim else i + many - 1
+                order += range(first, first + many) if i == dim else [first]
+            found.append(Transpose(tuple(order)))
+        else:
+            (group,) = (item for item in groups(shape, after) if dim in item.old)
+            one = single(group, shape, after)
+            if one is None and not joined and sum(after[j] > 1 for j in group.new) == 1:
+                joined = tuple(shape[i] for i in group.old)
+                at = next(j for j in group.new if after[j] > 1)
+            elif one is None or one[0] != dim:
+                return None
+            else:
+                at = one[1]
+            found.append(Reshape((*after[:at], *(joined or after[at : at + 1]), *after[at + 1 :])))
+        shape, dim = after, at
+    return (tuple(found), Reshape(shape)) if joined else None
+
+
 def adapted(
     shape: Shape, steps: Sequence[Turn], own: Shape, repeat: bool
 ) -> tuple[MoveStep, ...] | None:
