@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from wsc.ir.build import move_array
 from wsc.ir.graph import Reshape, Slice, Transpose
-from wsc.ir.regroup import Group, Turn, adapted, delayed, groups, joins, place
+from wsc.ir.regroup import Group, Turn, adapted, apart, delayed, groups, joins, place
 
 
 def test_groups_are_the_least_that_hold_the_same_elements() -> None:
@@ -109,3 +109,29 @@ def test_a_slice_may_come_last(
 )
 def test_what_puts_dimensions_together(steps: list[Turn], wanted: bool) -> None:
     assert joins((2, 3, 4), steps) is wanted
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(turns(), st.data())
+def test_what_is_joined_may_be_joined_at_the_end(
+    given_: tuple[tuple[int, ...], list[Turn]], data: st.DataObject
+) -> None:
+    shape, steps = given_
+    dim = data.draw(st.integers(0, len(shape) - 1))
+    found = apart(shape, steps, dim)
+    if found is None:
+        return
+    first, join = found
+    values = numbers(shape)
+    assert np.array_equal(move_array(values, (*first, join)), move_array(values, steps))
+    assert shape[dim] == 1 or place(shape, first, dim) is not None
+
+
+def test_neighbours_stay_apart_until_their_heads_are_in_front() -> None:
+    steps = (Reshape((2, 5, 3, 8)), Transpose((2, 0, 1, 3)), Reshape((6, 5, 8)))
+    assert apart((2, 5, 3, 4, 2), steps, 4) == (
+        (Reshape((2, 5, 3, 4, 2)), Transpose((2, 0, 1, 3, 4)), Reshape((6, 5, 4, 2))),
+        Reshape((6, 5, 8)),
+    )
+    # What is taken apart again in another way is not.
+    assert apart((2, 5, 3, 4, 2), (*steps, Reshape((6, 5, 2, 4))), 4) is None

@@ -123,7 +123,7 @@ def _slice(found: IndexMap, step: Slice, shape: tuple[int, ...]) -> tuple[int, .
             continue
         form = found.target[dim] + -begin if stride > 0 else found.target[dim] * -1 + begin
         if abs(stride) > 1:
-            taken, form = _divided(form, abs(stride))
+            taken, form = divided(form, abs(stride))
             found.divisible.append((taken, abs(stride)))
         low, high = form.range
         if low < 0 or high >= count:
@@ -133,7 +133,7 @@ def _slice(found: IndexMap, step: Slice, shape: tuple[int, ...]) -> tuple[int, .
     return step.sizes
 
 
-def _divided(form: Ix, divisor: int) -> tuple[Ix, Ix]:
+def divided(form: Ix, divisor: int) -> tuple[Ix, Ix]:
     """What the divisor has to divide, that it divides a form; and the form divided then.
 
     Of a run as long as the divisor one place counts, the same in all runs.

@@ -109,7 +109,7 @@ class _Later:
         if 0 in shape:
             return
         moved = [(_steps(reader), ()) for reader in readers]
-        if isinstance(op, Concat):
+        if isinstance(op, Concat) and shape[op.axis] == len(node.inputs):
             moved = [_late(shape, steps, op.axis) for steps, _ in moved]
         steps = _common([first for first, _ in moved])
         if not joins(shape, steps):
@@ -292,7 +292,8 @@ def _without_ones(given: Type, steps: tuple[MoveStep, ...]) -> tuple[MoveStep, .
 def _late(
     shape: tuple[int, ...], steps: tuple[MoveStep, ...], axis: int
 ) -> tuple[tuple[MoveStep, ...], tuple[MoveStep, ...]]:
-    """The steps of what reads a join; and what comes behind them, if they join its dimension.
+    """The steps of what reads a join of single positions; and what comes behind them, if they make
+    one dimension of these and others.
 
     Neighbours that are turned together are joined so: what else is done to them does not wait.
     """
