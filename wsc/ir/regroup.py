@@ -154,6 +154,30 @@ def adapted(
     return tuple(found)
 
 
+def unsplit(shape: Shape, split: Reshape, cut: Slice) -> tuple[Slice, Reshape] | None:
+    """A single position of a part into which a dimension was taken apart, as a slice of all of it.
+
+    shape: what was taken apart. A position of the first part is a run of neighbours, one of the
+    last part is every so many. None if something else is cut, or the part is neither.
+    """
+    dims = [i for i, size in enumerate(split.shape) if cut.sizes[i] != size]
+    if len(dims) != 1 or cut.sizes[dims[0]] != 1:
+        return None
+    (dim,) = dims
+    (group,) = (item for item in groups(shape, split.shape) if dim in item.new)
+    whole = [i for i in group.old if shape[i] > 1]
+    parts = [j for j in group.new if split.shape[j] > 1]
+    if len(whole) != 1 or dim not in (parts[0], parts[-1]):
+        return None
+    starts, sizes, steps = [0] * len(shape), list(shape), [1] * len(shape)
+    at, many = whole[0], split.shape[dim]
+    sizes[at] //= many
+    near = dim == parts[0]
+    starts[at] = cut.starts[dim] * (sizes[at] if near else 1)
+    steps[at] = 1 if near or sizes[at] == 1 else many
+    return Slice(tuple(starts), tuple(sizes), tuple(steps)), Reshape(cut.sizes)
+
+
 def delayed(
     shape: Shape, cut: Slice, steps: Sequence[Turn]
 ) -> tuple[tuple[Turn, ...], Slice] | None:

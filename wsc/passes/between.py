@@ -14,7 +14,7 @@ from typing import ClassVar
 from wsc.ir.check import infer
 from wsc.ir.graph import Concat, Graph, Map, Move, MoveStep, Node, Reshape, Slice, Transpose, Type
 from wsc.ir.naming import fresh_name
-from wsc.ir.regroup import Turn, adapted, apart, delayed, joins, place
+from wsc.ir.regroup import Turn, adapted, apart, delayed, joins, place, unsplit
 from wsc.passes.layers import Layers, find_layers
 from wsc.passes.simplify import drop_dead, faults, tidy
 from wsc.passes.stage import Pass
@@ -204,14 +204,24 @@ class _Later:
         behind = steps[cuts[-1] + 1 :] if cuts else ()
         if not cuts or not all(isinstance(step, Turn) for step in behind):
             return None
-        before = steps[: cuts[-1]]
-        given = self.types[node.inputs[0]]
-        shape = infer(Move(before), (given,)).shape if before else given.shape
-        cut = steps[cuts[-1]]
+        before, cut = steps[: cuts[-1]], steps[cuts[-1]]
         assert isinstance(cut, Slice)
+        split = before[-1] if before else None
+        if isinstance(split, Reshape) and 0 not in split.shape:
+            whole = unsplit(self._shape_behind(node.inputs[0], before[:-1]), split, cut)
+            if whole is not None:
+                *before, cut = tidy((*before[:-1], whole[0]))
+                behind = whole[1], *behind
+                assert isinstance(cut, Slice)
+        shape = self._shape_behind(node.inputs[0], tuple(before))
         turns = tuple(step for step in behind if isinstance(step, Turn))
         found = None if 0 in cut.sizes else delayed(shape, cut, turns)
         return None if found is None else (tidy((*before, *found[0])), found[1])
+
+    def _shape_behind(self, value: str, steps: tuple[MoveStep, ...]) -> tuple[int, ...]:
+        """The shape of a value that these steps have moved."""
+        given = self.types[value]
+        return infer(Move(steps), (given,)).shape if steps else given.shape
 
 
 def _once(nodes: Sequence[Node]) -> Iterator[Node]:
