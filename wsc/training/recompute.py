@@ -46,8 +46,7 @@ def lowered_step(
     layers = step.layers
     if recompute in (LAYERS, EDGE) and not layers:
         raise CompileError(
-            "recompute: the model has no layers that repeat, so there are none to compute again "
-            "(layers with a Dropout each do not repeat: each drops other elements)"
+            "recompute: the model has no layers that repeat, so there are none to compute again"
         )
     ways = (recompute,)
     if recompute == AUTO:
