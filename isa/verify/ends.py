@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -45,17 +46,32 @@ class Port:
     transfer: Transfer | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """How many elements a transfer moves at each place of a side.
+
+    each: in each repetition that is told apart; empty where no control wavelets are in between.
+    guard: where it moves any.
+    """
+
+    total: Counts
+    each: list[Counts]
+    guard: Counts
+
+
 @dataclass
 class Ends:
     """What cores and the edge put into each color and take from it.
 
-    unknown: the colors of which only a run knows a count.
+    unknown: the colors of which only a run knows a count. moved: what transfers move that differ
+    in names alone.
     """
 
     context: Context
     cores: dict[str, Traffic]
     unknown: set[str] = field(default_factory=set[str])
     ports: dict[tuple[str, Side], Port] = field(default_factory=dict[tuple[str, Side], Port])
+    moved: dict[Hashable, _Moved] = field(default_factory=dict[Hashable, "_Moved"])
 
     def __post_init__(self) -> None:
         for traffic in self.cores.values():
@@ -65,40 +81,60 @@ class Ends:
 
     def _transfer(self, transfer: Transfer) -> None:
         region = self.context.regions[transfer.region]
-        once, guard = self._repetitions(transfer, region)
         count = transfer.repeat[1] if transfer.repeat else 1
-        parts = len(once)  # repetitions that are told apart
         rows = transfer.lookup.count if transfer.lookup else 1
         controls = transfer.then is not Control.NONE or transfer.final is not Control.NONE
         if controls and not 0 < count * rows <= MOST_REPETITIONS:
             self.unknown.add(transfer.color)
             return
-        total = once.sum(axis=0) * rows * (count if parts == 1 else 1)
+        moved = self._moved_by(transfer, region)
         dtype = self.context.edge_tensor(transfer).dtype
         port = self._port(transfer.color, transfer.side)
         port.transfer = transfer
         if transfer.direction is Direction.DRAIN:
-            self._take(port, dtype, region, transfer.side, total)
+            port.taken[dtype] = port.taken.get(dtype, 0) + moved.total
         elif transfer.then is Control.NONE:
-            line = self._line(region, transfer.side, total)
-            port.played.append(Piece(Control.NONE, dtype, line))
+            port.played.append(Piece(Control.NONE, dtype, moved.total))
         else:
-            # Repetitions that are alike share their line: there may be very many.
-            lines = [self._line(region, transfer.side, part * rows) for part in once]
-            switch = self._line(region, transfer.side, guard)
             for number in range(count):
-                port.played.append(Piece(Control.NONE, dtype, lines[number % parts]))
-                port.played.append(Piece(transfer.then, None, switch))
+                each = moved.each[number % len(moved.each)]
+                port.played.append(Piece(Control.NONE, dtype, each))
+                port.played.append(Piece(transfer.then, None, moved.guard))
         if transfer.final is not Control.NONE:
-            line = self._line(region, transfer.side, guard)
-            port.played.append(Piece(transfer.final, None, line))
+            port.played.append(Piece(transfer.final, None, moved.guard))
         if transfer.lookup is not None:
             rows = transfer.lookup
             values = np.zeros(side_length(region, rows.side), np.int64)
             values[rows.port] = rows.count * count
             asked = self._port(rows.color, rows.side)
             asked.transfer = transfer
-            self._take(asked, DType.I32, region, rows.side, values)
+            line = self._line(region, rows.side, values)
+            asked.taken[DType.I32] = asked.taken.get(DType.I32, 0) + line
+
+    def _moved_by(self, transfer: Transfer, region: Region) -> _Moved:
+        """What a transfer moves. Those that differ in tensor, call and nodes move as much: they
+        are looked at once, and share what is found."""
+        rows = transfer.lookup.count if transfer.lookup else 1
+        parts = transfer.then is not Control.NONE
+        key = (
+            region.name,
+            transfer.side,
+            transfer.dims,
+            transfer.repeat,
+            transfer.guard,
+            rows,
+            parts,
+        )
+        if key not in self.moved:
+            once, guard = self._repetitions(transfer, region)
+            count = transfer.repeat[1] if transfer.repeat else 1
+            total = once.sum(axis=0) * rows * (count if len(once) == 1 else 1)
+            self.moved[key] = _Moved(
+                self._line(region, transfer.side, total),
+                [self._line(region, transfer.side, part * rows) for part in once if parts],
+                self._line(region, transfer.side, guard),
+            )
+        return self.moved[key]
 
     def _repetitions(self, transfer: Transfer, region: Region) -> tuple[Counts, Counts]:
         """[repetitions, ports]: elements of each; one row where they are equal. And the guard."""
@@ -125,6 +161,3 @@ class Ends:
         start = region.left if along_row else region.top
         line[start : start + len(values)] = values
         return line
-
-    def _take(self, port: Port, dtype: DType, region: Region, side: Side, values: Counts) -> None:
-        port.taken[dtype] = port.taken.get(dtype, 0) + self._line(region, side, values)

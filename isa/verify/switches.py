@@ -62,6 +62,7 @@ class Switched:
         """
         self.routers = Routers()
         self.out = {side: np.zeros(self.owner.shape, np.int64) for side in SIDES}
+        self.own = self._own()
         self.fed = {side: self._fed(side) for side in NEIGHBOURS}
         waiting = self._waiting()
         left = np.count_nonzero(self.owner)
@@ -74,6 +75,19 @@ class Switched:
             raise TooMany  # two tiles receive from each other, in different positions
         data = np.array([self.routers.data(n) for n in range(len(self.routers.streams))])
         return {side: data[numbers] for side, numbers in self.out.items()}
+
+    def _own(self) -> Counts:
+        """The number of the stream that the core of each tile puts into the color."""
+        if not self.put:
+            return np.zeros(self.owner.shape, np.int64)
+        firsts, which = _alike([grid for _, grid in self.put])
+        numbers = [
+            self.routers.number(
+                joined((control, int(grid.flat[tile])) for control, grid in self.put)
+            )
+            for tile in firsts.tolist()
+        ]
+        return np.array(numbers)[which].reshape(self.owner.shape)
 
     def _fed(self, side: Side) -> Counts:
         """The number of the stream that the edge plays into each port of a side.
@@ -106,15 +120,14 @@ class Switched:
     def _pass(self, tiles: Counts) -> None:
         """Follow the streams through the routers of tiles; those alike are one piece of work."""
         y, x = tiles.T
-        columns = [self.owner[y, x], *(grid[y, x] for _, grid in self.put)]
+        columns = [self.owner[y, x], self.own[y, x]]
         columns += [self._entering(tiles, side) for side in NEIGHBOURS]
-        table, which = np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)
-        controls = [control for control, _ in self.put]
-        for number, (route, *row) in enumerate(table.tolist()):
-            here = tiles[which.ravel() == number]
-            own = joined(zip(controls, row[: len(controls)], strict=True))
-            entering = dict(zip(NEIGHBOURS, row[len(controls) :], strict=True))
-            entering[Side.RAMP] = self.routers.number(own)
+        firsts, which = _alike(columns)
+        table = np.stack(columns, axis=1)[firsts]
+        for number, (route, own, *row) in enumerate(table.tolist()):
+            here = tiles[which == number]
+            entering = dict(zip(NEIGHBOURS, row, strict=True))
+            entering[Side.RAMP] = own
             passed, left, at = self.routers.passed(self.positions[route - 1], entering)
             if left is not None:
                 raise Stuck(int(here[0] @ (self.owner.shape[1], 1)), *left, at)
@@ -219,14 +232,15 @@ def joined(items: Iterable[Item]) -> Stream:
     return tuple(found)
 
 
-def _alike(lines: Sequence[Counts]) -> tuple[Counts, Counts]:
-    """The first of all ports with the same values in all lines, and for each port which it is.
+def _alike(grids: Sequence[Counts]) -> tuple[Counts, Counts]:
+    """The first of all places with the same values in all grids, and for each place which it is.
 
-    There may be hundreds of thousands of lines, most of them one object: ports are told apart by
-    numbers made of their values, and then held against the first one, value for value.
+    Places of a grid are counted row by row. There may be hundreds of thousands of grids, most of
+    them one object: places are told apart by numbers made of their values, and then held against
+    the first one, value for value.
     """
-    distinct = list({id(line): line for line in lines}.values())
-    made = np.zeros(len(distinct[0]), np.uint64)
+    distinct = [grid.ravel() for grid in {id(grid): grid for grid in grids}.values()]
+    made = np.zeros(distinct[0].size, np.uint64)
     for line in distinct:
         made = made * np.uint64(0x9E3779B97F4A7C15) + line.astype(np.uint64) + np.uint64(1)
     _, firsts, which = np.unique(made, return_index=True, return_inverse=True)
