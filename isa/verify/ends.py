@@ -34,29 +34,31 @@ class Piece:
     counts: Counts
 
 
+Pieces = tuple[Piece, ...]
+
+
 @dataclass(slots=True)
 class Port:
     """What the edge does with a color on one side: plays it, and takes so many at each place.
 
-    taken: by the type of the elements.
+    played: transfer by transfer; those that play the same share one object. taken: by the type of
+    the elements.
     """
 
-    played: list[Piece] = field(default_factory=list[Piece])
+    played: list[Pieces] = field(default_factory=list[Pieces])
     taken: dict[DType, Counts] = field(default_factory=dict[DType, Counts])
     transfer: Transfer | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Moved:
-    """How many elements a transfer moves at each place of a side.
+    """What a transfer moves: how many elements at each place of a side, and piece by piece.
 
-    each: in each repetition that is told apart; empty where no control wavelets are in between.
-    guard: where it moves any.
+    A drain plays nothing: of its pieces no one asks.
     """
 
     total: Counts
-    each: list[Counts]
-    guard: Counts
+    played: Pieces
 
 
 @dataclass
@@ -87,21 +89,14 @@ class Ends:
         if controls and not 0 < count * rows <= MOST_REPETITIONS:
             self.unknown.add(transfer.color)
             return
-        moved = self._moved_by(transfer, region)
         dtype = self.context.edge_tensor(transfer).dtype
+        moved = self._moved_by(transfer, region, dtype)
         port = self._port(transfer.color, transfer.side)
         port.transfer = transfer
         if transfer.direction is Direction.DRAIN:
             port.taken[dtype] = port.taken.get(dtype, 0) + moved.total
-        elif transfer.then is Control.NONE:
-            port.played.append(Piece(Control.NONE, dtype, moved.total))
         else:
-            for number in range(count):
-                each = moved.each[number % len(moved.each)]
-                port.played.append(Piece(Control.NONE, dtype, each))
-                port.played.append(Piece(transfer.then, None, moved.guard))
-        if transfer.final is not Control.NONE:
-            port.played.append(Piece(transfer.final, None, moved.guard))
+            port.played.append(moved.played)
         if transfer.lookup is not None:
             rows = transfer.lookup
             values = np.zeros(side_length(region, rows.side), np.int64)
@@ -111,30 +106,33 @@ class Ends:
             line = self._line(region, rows.side, values)
             asked.taken[DType.I32] = asked.taken.get(DType.I32, 0) + line
 
-    def _moved_by(self, transfer: Transfer, region: Region) -> _Moved:
+    def _moved_by(self, transfer: Transfer, region: Region, dtype: DType) -> _Moved:
         """What a transfer moves. Those that differ in tensor, call and nodes move as much: they
         are looked at once, and share what is found."""
-        rows = transfer.lookup.count if transfer.lookup else 1
-        parts = transfer.then is not Control.NONE
+        side, rows = transfer.side, transfer.lookup.count if transfer.lookup else 1
+        controls = transfer.then, transfer.final
         key = (
-            region.name,
-            transfer.side,
-            transfer.dims,
-            transfer.repeat,
-            transfer.guard,
-            rows,
-            parts,
+            (region.name, side, transfer.dims, transfer.repeat, transfer.guard),
+            (dtype, rows, controls),
         )
-        if key not in self.moved:
-            once, guard = self._repetitions(transfer, region)
-            count = transfer.repeat[1] if transfer.repeat else 1
-            total = once.sum(axis=0) * rows * (count if len(once) == 1 else 1)
-            self.moved[key] = _Moved(
-                self._line(region, transfer.side, total),
-                [self._line(region, transfer.side, part * rows) for part in once if parts],
-                self._line(region, transfer.side, guard),
-            )
-        return self.moved[key]
+        if key in self.moved:
+            return self.moved[key]
+        once, guard = self._repetitions(transfer, region)
+        count = transfer.repeat[1] if transfer.repeat else 1
+        total = self._line(region, side, once.sum(axis=0) * rows * (count if len(once) == 1 else 1))
+        switch = self._line(region, side, guard)
+        played: list[Piece] = []
+        if transfer.then is Control.NONE:
+            played.append(Piece(Control.NONE, dtype, total))
+        else:
+            # Repetitions that are alike share their line: there may be very many.
+            lines = [self._line(region, side, part * rows) for part in once]
+            for number in range(count):
+                played.append(Piece(Control.NONE, dtype, lines[number % len(lines)]))
+                played.append(Piece(transfer.then, None, switch))
+        if transfer.final is not Control.NONE:
+            played.append(Piece(transfer.final, None, switch))
+        return self.moved.setdefault(key, _Moved(total, tuple(played)))
 
     def _repetitions(self, transfer: Transfer, region: Region) -> tuple[Counts, Counts]:
         """[repetitions, ports]: elements of each; one row where they are equal. And the guard."""

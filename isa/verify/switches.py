@@ -16,6 +16,7 @@ from wsc.isa.verify.routes import SHIFT
 Counts = npt.NDArray[np.int64]
 Item = tuple[Control, int]  # of a stream: so many wavelets with data, or control wavelets
 Stream = tuple[Item, ...]
+Part = Sequence[tuple[Control, Counts]]  # of what the ports of a side play, one after the other
 
 MOST_ITEMS = 1_000_000  # of the streams of a color that are followed through its routers
 
@@ -42,14 +43,15 @@ class Switched:
 
     owner: for each tile the number of its route plus one, or 0. positions: of each route.
     receives: for each side, where some position receives from it. put: what cores put into the
-    color, piece for piece. played: the same for the ports of each side.
+    color, piece for piece. played: the same for the ports of each side, in parts; equal parts may
+    be one object, and are looked at once then.
     """
 
     owner: Counts
     positions: Sequence[tuple[Position, ...]]
     receives: Mapping[Side, Mask]
-    put: Sequence[tuple[Control, Counts]]
-    played: Mapping[Side, Sequence[tuple[Control, Counts]]]
+    put: Part
+    played: Mapping[Side, Sequence[Part]]
 
     def leaving(self) -> dict[Side, Counts]:
         """How many wavelets with data leave each tile on each side.
@@ -96,13 +98,19 @@ class Switched:
             TooMany: these streams alone have more items than are followed.
         """
         played = self.played.get(side, ())
-        if not played:
+        parts = {id(part): part for part in played}
+        lines = [line for part in parts.values() for _, line in part]
+        if not lines:
             return np.zeros(self.owner.shape[_along(side)], np.int64)
-        firsts, which = _alike([line for _, line in played])
+        firsts, which = _alike(lines)
         numbers: list[int] = []
         items = 0
         for port in firsts.tolist():
-            stream = joined((control, int(line[port])) for control, line in played)
+            own = {
+                key: joined((control, int(line[port])) for control, line in part)
+                for key, part in parts.items()
+            }
+            stream = _behind_each_other(own[id(part)] for part in played)
             items += len(stream)
             if items > MOST_ITEMS:
                 raise TooMany
@@ -229,6 +237,19 @@ def joined(items: Iterable[Item]) -> Stream:
             found[-1] = (control, found[-1][1] + count)
         elif count:
             found.append((control, count))
+    return tuple(found)
+
+
+def _behind_each_other(streams: Iterable[Stream]) -> Stream:
+    """Streams, each without empty items or equal neighbours, as one."""
+    found: list[Item] = []
+    for stream in streams:
+        if found and stream and found[-1][0] is stream[0][0]:
+            control, count = stream[0]
+            found[-1] = (control, found[-1][1] + count)
+            found += stream[1:]
+        else:
+            found += stream
     return tuple(found)
 
 
