@@ -92,7 +92,7 @@ def test_a_tile_has_the_room_of_sections_and_what_is_there_all_the_time():
         ("wait s0, 1", "i.store [40], 1", "[40] covers or steps over bytes 32 to 79 in tile 0,0"),
         ("<outs>, [buf + 4*i]", "<outs>, [8 + 4*i]", "where 'code' has code of sections: data"),
         ("double(at = buf)", "double(at = 64)", "[at + 4*i] covers or steps over bytes 32 to 79"),
-        ("double(at = buf)", "double(at = k + 8)", "79 (called in line 42), where 'code' has code of"),
+        ("double(at = buf)", "double(at = k + 8)", "(called in line 42), where 'code' has"),
         ("wait s0, 1", SKIPPED, "[t + 4*i] covers or steps over bytes 32 to 79"),
         ("loop k: 3\n  feed", "loop k: 2\n  feed", "it would wait for ever"),
         ("{1} for i:9", "{3} for i:9", "no code of section 3: there are 1 to 2"),
