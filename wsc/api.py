@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from wsc.pipeline import Compiled, Observer
     from wsc.runs import Run, RunOptions, ValuesOptions, ValuesRun
     from wsc.runtime.reference.session import Session
+    from wsc.training.losses import Labels
     from wsc.views.estimate import Estimate
     from wsc.views.inspect import NodeView
 
@@ -79,7 +80,8 @@ class Program(Shown):
     they are only in the model. constants: the tensors that the weights name. files: those that
     it was made from; ``save`` replaces none of them. notes: sentences on what the
     user should know of it. checkpoint: the folder of weights that are not in ``folder``. noted:
-    how nodes got their forms, of a program that was just compiled.
+    how nodes got their forms, of a program that was just compiled. labels: what those of a training
+    step may be, of one that was just compiled.
     """
 
     assembly: Assembly
@@ -90,6 +92,7 @@ class Program(Shown):
     notes: tuple[str, ...] = ()
     checkpoint: Path | None = None
     noted: tuple[Noted, ...] = ()
+    labels: Labels | None = None
     _described: Fabric = field(init=False, repr=False)
     _temporary: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
 
@@ -654,6 +657,7 @@ def compile_step(
     compiled, kept = lowered_step(step, recompute, lowered, chosen)
     program = _program(step.finish(compiled))
     program.assembly = program.assembly.with_(clip=clip, over=over)
+    program.labels = step.labels
     notes = [kept] if kept else []
     if step.still:
         names = ", ".join(map(shortened, step.still))

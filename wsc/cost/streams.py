@@ -101,6 +101,11 @@ class Streams:
             lanes.strands[color, leaves] = self._strand_at(color, strands, lanes, leaves)
         return lanes.strands[color, leaves]
 
+    def in_blocks(self, color: str, lanes: Lanes) -> bool:
+        """Whether tiles of a column send blocks of their own on a color, one after the other."""
+        strand = self._strand(color, lanes, True)
+        return strand is not None and self.site.streams[strand.flow].in_blocks
+
     def _strand_at(
         self, color: str, strands: tuple[Strand, ...], lanes: Lanes, leaves: bool
     ) -> Strand:

@@ -65,13 +65,14 @@ class Token:
 
     here: tiles in which it is there, and not taken yet; time: since when.
     promised: tiles in which it will come, at a time that is not known yet; comes: whether there are
-    any.
+    any. apart: as of the work that gives it.
     """
 
     here: np.ndarray
     time: np.ndarray
     promised: np.ndarray
     comes: bool = False
+    apart: bool = False
 
     @staticmethod
     def given(lanes: Lanes, time: np.ndarray) -> Token:
@@ -180,6 +181,7 @@ class Threads:
         }
         self.streams = Streams(program, self.model, self.x, self.y)
         self.messages: list[Messages] = []
+        self.senders: list[int | None] = []  # the unit that sends each of them; None: main threads
         self.main_frame: Frame = {}
         self._known, self._moves = Patterns(), Moves()
         self.sources = Sources(Senders(self.procedures, self.env))
@@ -275,13 +277,19 @@ class Threads:
     def advance(self, cycles: np.ndarray, words: np.ndarray) -> None:
         """Set each tile's clocks on, as if all had gone on as before and taken ``words``."""
         self.time += cycles
+        # What the edge takes block after block goes on meanwhile, and ends when it would have.
+        apart = [unit for work, unit, _ in self.recent if work.apart]
+        before = self.unit[apart]
         self.unit += cycles
+        self.unit[apart] = before
         for tokens in self.tokens.values():
             for token in tokens:
-                token.time += cycles
+                if not token.apart:
+                    token.time += cycles
         for work, _, _ in self.recent:
-            work.start = work.start + cycles
-            work.put_off(cycles)
+            if not work.apart:
+                work.start = work.start + cycles
+                work.put_off(cycles)
         self.streams.advance(cycles, words)
 
     # --- blocks from the edge ----------------------------------------------------
@@ -444,9 +452,11 @@ class Threads:
         rows, pace = (_spread(part, size) for part in (shape.rows, shape.pace))
         work = Work(lanes, start, rows, pace)
         if mark is not None:
+            work.apart = self.streams.in_blocks(made.sends, lanes)
             self.busy[mark.unit] |= lanes.mask
             if mark.semaphore is not None:
                 token = Token.promise(lanes)
+                token.apart = work.apart
                 self.tokens.setdefault(mark.semaphore, []).append(token)
             self.works.append((work, mark.unit, token))
             self._note((work, mark.unit, token))
@@ -594,10 +604,14 @@ class Threads:
 
     # --- remote stores --------------------------------------------------------
 
-    def _send(self, op: Op, frame: Frame, lanes: Lanes) -> None:
-        if op.asynchronous is not None:
-            raise Unpredictable("a stream unit sends remote stores")
+    def _send(self, op: Op, frame: Frame, lanes: Lanes) -> Steps:
         assert op.target is not None
+        mark = op.asynchronous
+        if mark is not None and mark.semaphore is not None:
+            raise Unpredictable("a stream unit signals that it has sent remote stores")
+        if mark is not None:
+            yield from self._free(mark.unit, lanes)
+            self._spend(lanes, max(self.fabric.issue_cycles, 1))
         extents: Any = [np.maximum(self._code(dim.extent)(frame), 0) for dim in op.dims]
         words: Any = extents[-1] if extents else 1
         messages: Any = 1
@@ -608,7 +622,11 @@ class Threads:
         timing = self.fabric.timing[Timing.SEND]
         busy = np.maximum(timing.startup + wavelets * timing.cycles, 1)
         first = self.time + timing.startup
-        self._spend(lanes, busy)
+        last = self.time + busy
+        if mark is None:
+            self._spend(lanes, busy)
+        else:
+            np.copyto(self.unit[mark.unit], last, where=lanes.mask)
         size = self.time.shape
         at = lanes.mask & (np.broadcast_to(wavelets, size) > 0)
         rows, columns = np.nonzero(at)
@@ -626,9 +644,10 @@ class Threads:
                 np.broadcast_to(messages, size)[at],
                 sent,
                 first[at],
-                self.time[at] - 1,
+                last[at] - 1,
             )
         )
+        self.senders.append(None if mark is None else mark.unit)
         weight = lanes.weight[at]
         stored = float((weight * np.broadcast_to(messages * words, size)[at]).sum())
         assert op.dtype is not None
@@ -652,15 +671,19 @@ class Threads:
         else:
             came, ends = self._moves.arrivals(self.on_their_way(), self.x, self.y, depth, ramp, hop)
         sends = np.zeros(self.time.shape, bool)
-        for batch in self.messages:
-            sends[batch.row, batch.column] = True
+        for batch, unit in zip(self.messages, self.senders, strict=True):
+            if unit is None:
+                sends[batch.row, batch.column] = True
+                continue
+            at = unit, batch.row, batch.column
+            self.unit[at] = np.maximum(self.unit[at], ends[batch.row, batch.column])
         takes = lanes.mask & (np.asarray(words) > 0)
         # A number that memory tells is not known.
         takes = takes if takes.any() else lanes.mask
         np.copyto(self.time, np.maximum(self.time, ends), where=sends)
         np.copyto(self.time, np.maximum(self.time, came), where=takes)
         self.sources.wait()
-        self.messages = []
+        self.messages, self.senders = [], []
 
     def on_their_way(self) -> Sample:
         """Messages that nobody has waited for, of many more tiles than walk, where that can be."""

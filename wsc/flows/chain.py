@@ -53,14 +53,17 @@ class Towards(Flow):
 class Chain(Towards):
     """Chains that run towards one side, in every row or every column.
 
-    Row chains may end anywhere; column chains end in the middle row, which saves queues. The
-    strands are ``even``, sent by tiles with an even coordinate, and ``odd``.
+    Row chains may end anywhere; column chains end in the middle row, which saves queues, but for
+    those that are ``whole``: they end at the edge. The strands are ``even``, sent by tiles with an
+    even coordinate, and ``odd``.
     """
+
+    whole: bool = False
 
     @property
     def name(self) -> str:
-        """That of its side."""
-        return self.towards.name.lower()
+        """That of its side; what goes up whole columns rises."""
+        return "rise" if self.whole else self.towards.name.lower()
 
     def laid(self) -> tuple[Strand, ...]:
         """Those of the tiles with even and with odd coordinates."""
@@ -80,7 +83,7 @@ class Chain(Towards):
     def _ends(self) -> tuple[Expr, Expr, Expr]:
         """Coordinate along it; that of the first tile, and of the last one that may receive."""
         first = self.size - 1 if self.backwards else Int(0)
-        if self.along_row:
+        if self.along_row or self.whole:
             return self.along, first, Int(0) if self.backwards else self.size - 1
         return self.along, first, ROOT_Y
 
@@ -108,6 +111,7 @@ class Chain(Towards):
 
 
 EAST, WEST, SOUTH, NORTH = (Chain(s) for s in (Side.EAST, Side.WEST, Side.SOUTH, Side.NORTH))
+RISE = Chain(Side.NORTH, whole=True)
 
 
 @dataclass(slots=True)

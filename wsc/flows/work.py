@@ -20,7 +20,7 @@ class Work:
     may start. count: rows, each of ``pace`` cycles. waiting: its tiles in which it is not known yet
     when the instruction is over. done: that cycle; of no meaning where it is not known. known:
     whether it is everywhere. last: when it is over in all its tiles, without end where that is not
-    known.
+    known. apart: whether the edge decides when it is over, and not what tiles do meanwhile.
     """
 
     lanes: Lanes
@@ -31,6 +31,7 @@ class Work:
     waiting: np.ndarray = field(init=False)
     known: bool = field(init=False)
     last: float = field(init=False, default=inf)
+    apart: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.done = np.zeros(self.lanes.mask.shape)
