@@ -242,6 +242,11 @@ class Values:
         """The layout in which a value that is only moved is wanted, if that is known."""
         raise NotImplementedError
 
+    @property
+    def shares_lines(self) -> bool:
+        """Whether what layers share, and take part by part, is brought to its lines before them."""
+        return False
+
     def parts_apart(self, node: Node) -> Node | None:
         """The join that a move takes its value of, whose parts go to their places by themselves;
         None if they are joined first."""
@@ -390,7 +395,7 @@ class Values:
         # What all layers share each of them would want to bring.
         shared = self.inside is not None and name not in self.inside
         plain = all(is_plain(extent) for extent in extents) and extents[cut].axis is None
-        if shared or not plain or source.on(axis) is None:
+        if (shared and not self.shares_lines) or not plain or source.on(axis) is None:
             return unchanged
         shape = infer(Move(steps), (self.types[name],)).shape if steps else self.types[name].shape
         wanted = tuple(
@@ -399,7 +404,10 @@ class Values:
         )
         key = (name, steps, wanted)
         if key not in self.wholes:
+            tasks = self.tasks
+            self.tasks = self.shared if shared else tasks
             self.wholes[key] = self._moved(value, source, steps, wanted, None, part="whole")
+            self.tasks = tasks
         return self.wholes[key], node.op.steps[-1:]
 
     def _parts(self, part: Part) -> int:
