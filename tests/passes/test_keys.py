@@ -1,4 +1,4 @@
-"""Attention of a training step in blocks of keys: the same gradients, and no block is kept."""
+"""Attention of a training step in blocks: the same gradients, and no block is kept."""
 
 from __future__ import annotations
 
@@ -16,13 +16,20 @@ from wsc.frontend import import_onnx
 from wsc.frontend.store import Seed
 from wsc.ir.graph import Graph, Map
 from wsc.ir.naming import ANEW, block_of
+from wsc.ir.tasks import MoveTask
+from wsc.ir.text import parse_graph
 from wsc.isa.fabric import find_fabric
 from wsc.isa.types import DType
+from wsc.kernels.index_map import stays_in_tile
 from wsc.models.language import Task, build, find_shape
+from wsc.passes.between import Between
 from wsc.passes.blocks import attentions
 from wsc.passes.groups import Groups, in_groups, inner_nodes
 from wsc.passes.keys import InBlocks, Sizes, settled
 from wsc.passes.late import Late
+from wsc.passes.place import Place
+from wsc.passes.simplify import Simplify
+from wsc.passes.tokens import Tokens
 from wsc.training.losses import parse_loss
 from wsc.training.step import Step, build_step, parse_optimizer
 
@@ -91,6 +98,63 @@ def test_gradients_are_those_of_all_keys_at_once(
     again = Late().apply(settled(again))
     for key, array in oracle.evaluate(again, feeds).items():
         np.testing.assert_array_equal(array, found[key], err_msg=key)
+
+
+MASKED = """\
+graph "masked"
+input %q : f32[2,5,4] from "float32"
+input %k : f32[2,6,4] from "float32"
+input %v : f32[2,6,3] from "float32"
+input %mask : f32[1,5,6] from "float32"
+%s = contract(%q, %k) [b, s, d] [b, t, d] -> [b, s, t] where b=2 s=5 d=4 t=6 : f32[2,5,6]
+%logits = map(%s, %mask) { add.f32 $0 $1 } : f32[2,5,6]
+%most = reduce.max(%logits) [b, s, t] -> [b, s, _] where b=2 s=5 t=6 : f32[2,5,1]
+%raised = map(%logits, %most) { sub.f32 $0 $1; exp.f32 #0 } : f32[2,5,6]
+%sum = reduce.sum(%raised) [b, s, t] -> [b, s, _] where b=2 s=5 t=6 : f32[2,5,1]
+%shares = map(%raised, %sum) { div.f32 $0 $1 } : f32[2,5,6]
+%out = contract(%shares, %v) [b, s, t] [b, t, e] -> [b, s, e] where b=2 s=5 t=6 e=3 : f32[2,5,3]
+output "out" = %out as "float32"
+"""
+
+
+@pytest.mark.parametrize("masked", [0, 2, 3, 5])
+def test_blocks_of_which_all_keys_are_masked(masked: int) -> None:
+    graph, random = parse_graph(MASKED), np.random.default_rng(5)
+    given = {item.name: random.standard_normal(item.type.shape) for item in graph.inputs}
+    given["mask"] = np.where(np.arange(6) < masked, -np.inf, np.zeros((1, 5, 6)))
+    (item,) = attentions(graph)
+    inner = inner_nodes(graph, item)
+    assert inner is not None
+    blocks = settled(in_groups(graph, [InBlocks(item, inner, Sizes(2, 3))]))
+    assert not any(block_of(node.name, ANEW) for node in blocks.nodes)
+    found, wanted = oracle.evaluate(blocks, given), oracle.evaluate(graph, given)
+    np.testing.assert_allclose(found["out"], wanted["out"], 1e-6, 1e-6)
+
+
+def test_what_is_moved_back_to_features_is_moved_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradients of a rotation are made where its heads are; a mask is laid out for all layers."""
+    monkeypatch.setattr(Groups, "_room", lambda self, types, item, sizes, share: False)
+    monkeypatch.setattr(Groups, "_way", lambda self, types, item: Sizes(2, 2))
+    shape = find_shape("gpt-neox-20b").sized(layers=2, hidden=64, heads=4, ffn=12, vocabulary=WORDS)
+    model = build(shape, Task(sequence=TOKENS, batch=BATCH))
+    loss, rule = parse_loss("cross_entropy"), parse_optimizer("sgd")
+    fabric = find_fabric("wse2").sized(8, 8)
+    step = build_step(model, loss, rule, {}, DType.F16, weights=Seed(1)).on(fabric).recomputing()
+    graph: Graph = step.graph
+    for item in (Simplify(), Tokens(fabric), Between()):
+        graph = item.apply(graph)
+    placed = Place(fabric).apply(graph)
+    moves = [
+        task
+        for task in placed.tasks
+        if isinstance(task, MoveTask) and not stays_in_tile(task, placed.mesh)
+    ]
+    back = [move for move in moves if move.out.buffer == "v_layers_0_grad_back"]
+    assert [move.value.extents[0].axis for move in back] == ["x", "x", "x"]
+    assert not [move for move in moves if "turned" in (name := move.out.buffer) and "grad" in name]
+    masks = [move for move in moves if "window" in move.value.buffer]
+    wide = [move for move in masks if move.out.on("x") is not None]
+    assert len(wide) <= 4  # rows and keys along either axis, before and behind the loss
 
 
 def test_one_block_is_done_with_before_the_next_one_begins() -> None:

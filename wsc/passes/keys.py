@@ -31,7 +31,7 @@ from wsc.ir.naming import ANEW, LOOK, block_of, in_blocks
 from wsc.ir.terms import Term
 from wsc.isa.program import Extent
 from wsc.isa.types import DType
-from wsc.passes.blocks import Attention
+from wsc.passes.blocks import LOWEST, Attention
 from wsc.passes.differentiate import AGAIN
 from wsc.passes.simplify import drop_dead
 
@@ -179,9 +179,14 @@ class InBlocks:
             with build.at(f"{out.name}{LOOK}{number}", out.origin):
                 scores = self._logits(build, {axis: keys})
                 here = build.reduce(Reduction.MAX, scores, (axis,), True, "most")
-                before, most = most, here
-                if before is not None:
-                    most = build.map(lambda a, b: a.op("max", b), before, here, hint="above")
+                before = most
+                # No row's largest is minus infinity: what is masked has no distance from itself.
+                least = LOWEST[here.dtype]
+                most = (
+                    build.map(lambda m, least=least: m.op("max", least), here, hint="above")
+                    if before is None
+                    else build.map(lambda a, b: a.op("max", b), before, here, hint="above")
+                )
                 raised = build.map(lambda s, m: (s - m).op("exp"), scores, most, hint="raised")
                 row = build.reduce(Reduction.SUM, raised, (axis,), True, "row")
                 part = self._product(build, raised, {axis: keys})

@@ -746,7 +746,9 @@ class Placer(Values):
             if self._only_shown(user):  # a gradient takes its operands from where they are
                 return None
             op, a, b, streamed = self._operands(user)
-            choice = None if streamed else self._choice(user, op, a, b, streamed).taken
+            # What blocks of attention give moves once, also to a product that its weights come to.
+            left = streamed and not self._given_by_blocks(value)
+            choice = None if left else self._choice(user, op, a, b, streamed).taken
             if choice is None or a == b:
                 return None
             return choice.a if value == a else choice.b
