@@ -225,6 +225,8 @@ class MoveTask(Task):
     barrier: meet the tiles that are sent to before the first remote store (not needed when a move
       just before met all of them for the same output).
     lines: where nothing leaves a row, or a column, only its tiles meet.
+    waits: for what comes to this tile; not if a later move into the same output waits for all.
+    joined: moves before this one gave the other parts of the output, and did not wait.
     """
 
     value: Read[View]
@@ -233,6 +235,8 @@ class MoveTask(Task):
     fill: float | None = None
     barrier: bool = True
     lines: bool = False
+    waits: bool = True
+    joined: bool = False
 
 
 @dataclass(frozen=True, slots=True)

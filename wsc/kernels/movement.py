@@ -64,7 +64,7 @@ class _Mover:
             for axis in ("x", "y"):
                 self._target(axis, stack)
             self._transfer(remote)
-        if remote:
+        if remote and task.waits:
             self._wait()
         if self.spread == ["x", "y"]:
             with asm.when(COLUMN.along, "==", COLUMN.root):
@@ -342,7 +342,7 @@ class _Mover:
         """Words that arrive in this tile, those from itself included."""
         total: Expr = Int(1)
         for dim, extent in enumerate(self.task.out.extents):
-            low, high = self.map.box[dim]
+            low, high = (0, extent.size) if self.task.joined else self.map.box[dim]
             if self.pair and self.pair in self.map.target[dim].direct():
                 total = total * (extent.size // 2)
                 continue
