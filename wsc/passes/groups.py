@@ -148,18 +148,20 @@ class Groups(Pass[Graph, Graph]):
     def _block_choices(
         self, types: dict[str, Type], item: Attention, forward: bool, size: int
     ) -> Iterator[tuple[Made, Choice | None]]:
-        """The products of a block, as ``laid_out`` wants them.
+        """The products of a block, as ``laid_out`` wants them: those of its derivative too.
 
-        forward: those of a block of keys of the forward pass; else of rows, for the derivative,
-        for which the scores are computed once more.
+        forward: those of a block of keys, for the result and the gradient of the queries; else of
+        rows, for the gradients of keys and values.
         """
         cost, shape = CostModel(self.fabric), item.scores.type.shape
         axis, along = item.axis, rows_of(item)
         axis, along = (axis, along) if forward else (along, axis)
         scored = {scored_labels(item)[axis]: size}
         summed = {summed_labels(item)[axis]: size}
+        lies = {scored_labels(item)[along], summed_labels(item)[along]}
         for made, op, left, right in self._products(types, item, scored, summed):
-            if made is Made.DERIVATIVE if forward else made is Made.OUT:
+            # What would sum over what lies along y is of the other walk.
+            if not lies & {*op.out}:
                 continue
             layouts = layouts_of(op, shape[along], self._mesh)
             at_a, at_b = (
@@ -177,10 +179,15 @@ class Groups(Pass[Graph, Graph]):
         pass, queries and the derivative of the result in the derivative.
         """
         shape, cycles = item.scores.type.shape, 0
-        ways = ((True, 2, sizes.keys, item.axis), (False, 1, sizes.rows, rows_of(item)))
-        for forward, times, size, axis in ways:
-            once = self._block_cycles(self._block_choices(types, item, forward, size))
-            cycles += times * -(-shape[axis] // size) * once
+        for forward, size, axis in (
+            (True, sizes.keys, item.axis),
+            (False, sizes.rows, rows_of(item)),
+        ):
+            choices = list(self._block_choices(types, item, forward, size))
+            looks = [item for item in choices if item[0] is not Made.DERIVATIVE]
+            backs = [item for item in choices if item[0] is not Made.OUT]
+            once = self._block_cycles(backs) + (2 * self._block_cycles(looks) if forward else 0)
+            cycles += -(-shape[axis] // size) * once
         return cycles
 
     def _block_cycles(self, choices: Iterable[tuple[Made, Choice | None]]) -> int:
