@@ -360,6 +360,8 @@ class Values:
             view: View | None = None
             if isinstance(node.op, Concat):
                 view = self._concat(value, node, extents)
+            elif join is not None and value in self.homes:
+                view = self._moved(value, self.homes[value], (), extents, None)
             elif join is not None:
                 view = self._joined_apart(value, node, join, extents)
             if view is None:
