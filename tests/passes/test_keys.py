@@ -1,4 +1,4 @@
-"""Attention of a training step in blocks of keys: the same gradients, and no block is kept."""
+"""Attention of a training step in blocks: the same gradients, and no block is kept."""
 
 from __future__ import annotations
 
@@ -15,14 +15,22 @@ from wsc.api import compile_step
 from wsc.frontend import import_onnx
 from wsc.frontend.store import Seed
 from wsc.ir.graph import Graph, Map
-from wsc.ir.naming import ANEW, block_of
+from wsc.ir.naming import KEYS, ROWS, block_of
+from wsc.ir.tasks import MoveTask
+from wsc.ir.text import parse_graph
 from wsc.isa.fabric import find_fabric
 from wsc.isa.types import DType
+from wsc.kernels.index_map import stays_in_tile
 from wsc.models.language import Task, build, find_shape
+from wsc.passes.between import Between
 from wsc.passes.blocks import attentions
+from wsc.passes.differentiate import Differentiate
 from wsc.passes.groups import Groups, in_groups, inner_nodes
 from wsc.passes.keys import InBlocks, Sizes, settled
 from wsc.passes.late import Late
+from wsc.passes.place import Place
+from wsc.passes.simplify import Simplify
+from wsc.passes.tokens import Tokens
 from wsc.training.losses import parse_loss
 from wsc.training.step import Step, build_step, parse_optimizer
 
@@ -66,7 +74,6 @@ def fed(graph: Graph) -> dict[str, np.ndarray]:
         ("gpt-neox-20b", Sizes(4, 2), DType.F32, 1e-6),
         ("gpt-neox-20b", Sizes(3, 5), DType.F16, 4e-3),  # the last blocks have less
         ("llama3-8b", Sizes(3, 3), DType.F32, 1e-6),
-        ("llama3-8b", Sizes(TOKENS, TOKENS), DType.F32, 1e-6),  # one block
     ],
 )
 def test_gradients_are_those_of_all_keys_at_once(
@@ -93,6 +100,99 @@ def test_gradients_are_those_of_all_keys_at_once(
         np.testing.assert_array_equal(array, found[key], err_msg=key)
 
 
+MASKED = """\
+graph "masked"
+input %q : f32[2,5,4] from "float32"
+input %k : f32[2,6,4] from "float32"
+input %v : f32[2,6,3] from "float32"
+input %mask : f32[1,5,6] from "float32"
+%s = contract(%q, %k) [b, s, d] [b, t, d] -> [b, s, t] where b=2 s=5 d=4 t=6 : f32[2,5,6]
+%logits = map(%s, %mask) { add.f32 $0 $1 } : f32[2,5,6]
+%most = reduce.max(%logits) [b, s, t] -> [b, s, _] where b=2 s=5 t=6 : f32[2,5,1]
+%raised = map(%logits, %most) { sub.f32 $0 $1; exp.f32 #0 } : f32[2,5,6]
+%sum = reduce.sum(%raised) [b, s, t] -> [b, s, _] where b=2 s=5 t=6 : f32[2,5,1]
+%shares = map(%raised, %sum) { div.f32 $0 $1 } : f32[2,5,6]
+%out = contract(%shares, %v) [b, s, t] [b, t, e] -> [b, s, e] where b=2 s=5 t=6 e=3 : f32[2,5,3]
+output "out" = %out as "float32"
+"""
+
+
+LEARNT = (
+    MASKED.replace(
+        "input %mask : f32[1,5,6]",
+        'input %scale : f32[2,1,1] from "float32"\ninput %mask : f32[1,5,6]',
+    )
+    .replace(
+        "map(%s, %mask) { add.f32 $0 $1 }",
+        "map(%s, %mask, %scale) { mul.f32 $0 $2; add.f32 #0 $1 }",
+    )
+    .replace(
+        'output "out" = %out',
+        """\
+%square = map(%out) { mul.f32 $0 $0 } : f32[2,5,3]
+%loss = reduce.sum(%square) [b, s, e] -> [] where b=2 s=5 e=3 : f32[]
+output "loss" = %loss""",
+    )
+)
+
+
+@pytest.mark.parametrize("sizes", [Sizes(2, 3), Sizes(5, 1), Sizes(1, 4)])
+def test_what_is_added_to_scores_and_multiplies_them_has_one_derivative(sizes: Sizes) -> None:
+    graph, random = parse_graph(LEARNT), np.random.default_rng(6)
+    given = {item.name: random.standard_normal(item.type.shape) for item in graph.inputs}
+    (item,) = attentions(graph)
+    inner = inner_nodes(graph, item)
+    assert inner is not None
+    blocks = in_groups(graph, [InBlocks(item, inner, sizes)])
+    derivative = Differentiate("loss", ("q", "k", "v", "mask", "scale"))
+    found, wanted = (
+        oracle.evaluate(settled(derivative.apply(form)), given) for form in (blocks, graph)
+    )
+    assert found.keys() == wanted.keys()
+    for name, array in wanted.items():
+        np.testing.assert_allclose(found[name], array, 1e-5, 1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("masked", [0, 2, 3, 5])
+def test_blocks_of_which_all_keys_are_masked(masked: int) -> None:
+    graph, random = parse_graph(MASKED), np.random.default_rng(5)
+    given = {item.name: random.standard_normal(item.type.shape) for item in graph.inputs}
+    given["mask"] = np.where(np.arange(6) < masked, -np.inf, np.zeros((1, 5, 6)))
+    (item,) = attentions(graph)
+    inner = inner_nodes(graph, item)
+    assert inner is not None
+    blocks = settled(in_groups(graph, [InBlocks(item, inner, Sizes(2, 3))]))
+    assert not any(block_of(node.name, ROWS) for node in blocks.nodes)
+    found, wanted = oracle.evaluate(blocks, given), oracle.evaluate(graph, given)
+    np.testing.assert_allclose(found["out"], wanted["out"], 1e-6, 1e-6)
+
+
+def test_what_is_moved_back_to_features_is_moved_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradients of a rotation are made where its heads are; a mask is laid out for all layers."""
+    monkeypatch.setattr(Groups, "_room", lambda self, types, item, sizes, share: False)
+    monkeypatch.setattr(Groups, "_way", lambda self, types, item: Sizes(2, 2))
+    shape = find_shape("gpt-neox-20b").sized(layers=2, hidden=64, heads=4, ffn=12, vocabulary=WORDS)
+    model = build(shape, Task(sequence=TOKENS, batch=BATCH))
+    loss, rule = parse_loss("cross_entropy"), parse_optimizer("sgd")
+    fabric = find_fabric("wse2").sized(8, 8)
+    step = build_step(model, loss, rule, {}, DType.F16, weights=Seed(1)).on(fabric).recomputing()
+    graph: Graph = step.graph
+    for item in (Simplify(), Tokens(fabric), Between()):
+        graph = item.apply(graph)
+    placed = Place(fabric).apply(graph)
+    moves = [
+        task
+        for task in placed.tasks
+        if isinstance(task, MoveTask) and not stays_in_tile(task, placed.mesh)
+    ]
+    back = [move for move in moves if move.out.buffer == "v_layers_0_grad_back"]
+    assert [move.value.extents[0].axis for move in back] == ["x", "x", "x"]
+    assert not [move for move in moves if "turned" in (name := move.out.buffer) and "grad" in name]
+    masks = [move for move in moves if "window" in move.value.buffer]
+    wide = [move for move in masks if move.out.on("x") is not None]
+    assert len(wide) <= 4  # rows and keys along either axis, before and behind the loss
+
+
 def test_one_block_is_done_with_before_the_next_one_begins() -> None:
     step = step_of("gpt-neox-20b")
     assert step.differentiate is not None
@@ -105,10 +205,10 @@ def test_one_block_is_done_with_before_the_next_one_begins() -> None:
     shares = [
         (made[node.output], read[node.output])
         for node in graph.nodes
-        if block_of(node.name, ANEW) and ".shares" in node.name and ".grad" not in node.name
+        if block_of(node.name, KEYS, ROWS) and ".shares" in node.name and ".grad" not in node.name
         if isinstance(node.op, Map)
     ]
-    assert len(shares) == 2 * TOKENS // 2  # for the derivative alone
+    assert len(shares) == 2 * (TOKENS // 4 + TOKENS // 2)  # for the derivative alone
     for (_, last), (first, _) in zip(sorted(shares)[:-1], sorted(shares)[1:], strict=True):
         assert last < first
 
@@ -127,7 +227,7 @@ def test_programs_in_blocks_of_keys(fabric: str, monkeypatch: pytest.MonkeyPatch
     """Tall, flat and ragged meshes: the same gradients."""
     wanted = results(compiled(fabric, None, monkeypatch))
     program = compiled(fabric, Sizes(3, 2), monkeypatch)
-    assert any("anew" in tensor.name for tensor in program.assembly.tensors)
+    assert any("rows1" in tensor.name for tensor in program.assembly.tensors)
     for name, array in results(program).items():
         scale = np.abs(wanted[name]).max()
         np.testing.assert_allclose(array, wanted[name], 1e-4, 1e-5 * scale, err_msg=name)
@@ -153,5 +253,5 @@ def test_long_sequences_go_in_blocks_of_whole_rows() -> None:
     fabric = find_fabric("wse2").sized(4, 22)
     assert Groups(fabric).apply(graph) is graph
     found = Groups(replace(fabric, sram_bytes=8192)).apply(graph)
-    blocks = {block_of(node.name, ANEW) for node in found.nodes} - {""}
+    blocks = {block_of(node.name, ROWS) for node in found.nodes} - {""}
     assert len(blocks) == 11  # of six keys, which are those of two rows of tiles

@@ -10,7 +10,7 @@ from tests.oracle import evaluate
 from wsc.ir.graph import Constant, Graph, Move, Type
 from wsc.ir.text import parse_graph, print_graph
 from wsc.isa.types import DType
-from wsc.passes.simplify import MAX_BODY, Simplify, unspread
+from wsc.passes.simplify import MAX_BODY, Simplify, compose_moves, cut_apart, unspread
 
 HEAD = 'graph "g"\ninput %x : f32[2,6] from "float32"\ninput %y : f32[2,6] from "float32"\n'
 
@@ -146,3 +146,33 @@ output "alone" = %alone as "float32"
     wanted, got = evaluate(before, {"x": x, "y": y}), evaluate(after, {"x": x, "y": y})
     for name, value in wanted.items():
         np.testing.assert_array_equal(got[name], value)
+
+
+def test_cuts_are_nodes_of_their_own() -> None:
+    """What comes before a cut is there once, and composed again it is what it was."""
+    graph = parse_graph(
+        HEAD
+        + """\
+%a = move(%x) reshape[2,2,3] slice[0:2:1, 0:1:1, 0:3:1] reshape[2,3] : f32[2,3]
+%b = move(%x) reshape[2,2,3] slice[0:2:1, 1:1:1, 0:3:1] transpose[1,0,2] : f32[1,2,3]
+%c = move(%x) reshape[2,2,3] slice[0:2:1, 1:1:1, 0:3:1] : f32[2,1,3]
+%d = move(%x) reshape[12] : f32[12]
+output "a" = %a as "float32"
+output "b" = %b as "float32"
+output "c" = %c as "float32"
+output "d" = %d as "float32"
+"""
+    )
+    apart = cut_apart(graph)
+    steps = [[type(s).__name__ for s in n.op.steps] for n in apart.nodes if isinstance(n.op, Move)]
+    assert steps == [
+        ["Reshape"],
+        ["Slice"],
+        ["Reshape"],
+        ["Slice"],
+        ["Transpose"],
+        ["Slice"],
+        ["Reshape"],
+    ]
+    again = {node.output: node for node in compose_moves(apart).nodes}
+    assert [again[node.output] for node in graph.nodes] == list(graph.nodes)

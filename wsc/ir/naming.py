@@ -15,8 +15,10 @@ from collections.abc import Collection, Container, Iterable
 Words = tuple[str, ...]
 PREFIX = "v_"  # tells values from registers, constants and iteration names
 PART = re.compile(r"\.[^/.:]+$")  # what is behind a dot is a part: Softmax.max, query.bias
-LOOK, ANEW = ":look", ":anew"  # what is done with a block of attention; its number follows
-_BLOCK = re.compile(rf"(.*)({LOOK}|{ANEW})\d+")
+# What is done with a block of attention; its number follows. Of keys: for the result, and for the
+# derivative by the queries. Of rows: for the derivative by keys and values.
+LOOK, KEYS, ROWS = ":look", ":keys", ":rows"
+_BLOCK = re.compile(rf"(.*)({LOOK}|{KEYS}|{ROWS})\d+")
 NUMBER = "#"  # stands for any number in what names of a family have in common
 
 
@@ -135,13 +137,19 @@ def _numbers(family: Words, members: list[Words]) -> list[int]:
     return sorted(places)
 
 
-def block_of(name: str, kind: str = "") -> str:
+def block_of(name: str, *kinds: str) -> str:
     """The block of attention, and what is done with it, for which a node is; "" of any other node.
 
-    kind: whether only what this is done for counts.
+    kinds: whether only what these are done for counts.
     """
     found = _BLOCK.match(name)
-    return found[0] if found and kind in ("", found[2]) else ""
+    return found[0] if found and (not kinds or found[2] in kinds) else ""
+
+
+def blocks_of(name: str) -> tuple[str, str] | None:
+    """Of what a node does something block by block, and what; None of any other node."""
+    found = _BLOCK.match(name)
+    return None if found is None else (found[1], found[2])
 
 
 def in_blocks(name: str) -> str:

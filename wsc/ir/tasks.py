@@ -245,6 +245,8 @@ class MoveTask(Task):
     stage: one of two tasks of which the move is made where all of a line goes to its root and from
       there to the line. "send": the messages, for whose words the root has room; "take": the rest.
       Between the two tiles may do something else. "" where one task does all of it.
+    waits: for what comes to this tile; not if a later move into the same output waits for all.
+    joined: moves before this one gave the other parts of the output, and did not wait.
     """
 
     value: Read[View]
@@ -254,6 +256,8 @@ class MoveTask(Task):
     barrier: bool = True
     lines: bool = False
     stage: Fact[str] = ""
+    waits: bool = True
+    joined: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,8 +76,8 @@ class _Mover:
 
     def _take(self, remote: bool) -> None:
         """Wait for what comes; who has it for a line hands it on."""
-        asm = self.asm
-        if remote:
+        task, asm = self.task, self.asm
+        if remote and task.waits:
             self._wait()
         if self.spread == ["x", "y"]:
             with asm.when(COLUMN.along, "==", COLUMN.root):
@@ -356,7 +356,7 @@ class _Mover:
         """Words that arrive in this tile, those from itself included."""
         total: Expr = Int(1)
         for dim, extent in enumerate(self.task.out.extents):
-            low, high = self.map.box[dim]
+            low, high = (0, extent.size) if self.task.joined else self.map.box[dim]
             if self.pair and self.pair in self.map.target[dim].direct():
                 total = total * (extent.size // 2)
                 continue

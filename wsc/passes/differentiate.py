@@ -12,7 +12,7 @@ from wsc.errors import CompileError, shortened
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.check import check_graph
 from wsc.ir.graph import Graph, GraphOutput, Map, Move, Node, Reduce, Slice
-from wsc.ir.naming import ANEW, LOOK, block_of
+from wsc.ir.naming import KEYS, LOOK, ROWS, block_of
 from wsc.isa.types import DType
 from wsc.isa.values import WITHOUT
 from wsc.passes.adjoint import NoDerivative, Place, adjoint, spaced
@@ -20,6 +20,7 @@ from wsc.passes.layers import Layers, find_layers
 from wsc.passes.stage import Pass
 
 GRADIENT = ".grad"
+STILL = ".still"  # behind the name of a node that counts as a constant
 AGAIN = ".again"  # behind the name of a node that is computed once more
 SHOWN = 20  # operators that are listed where there is no derivative
 
@@ -132,12 +133,21 @@ def _stretches(nodes: Sequence[Node]) -> dict[int, int]:
     found: dict[int, int] = {}
     first, before = 0, ""
     for number, node in enumerate((*nodes, None)):
-        here = "" if node is None else block_of(node.name, ANEW)
+        here = "" if node is None else block_of(node.name, KEYS, ROWS)
         if here != before:
             if before:
                 found[number - 1] = first
             first, before = number, here
     return found
+
+
+def _flows(node: Node, value: str) -> bool:
+    """Whether a derivative goes on to what a node reads.
+
+    What is added to the scores of attention in blocks, or multiplies them, has its derivative of
+    one of both walks.
+    """
+    return not (isinstance(node.op, Map) and block_of(node.name, KEYS)) or bool(block_of(value))
 
 
 class _Backwards:
@@ -210,8 +220,10 @@ class _Backwards:
                 dependent.add(node.output)
                 if isinstance(node.op, Map) and any(step.op in WITHOUT for step in node.op.body):
                     varied.add(node.output)
-            # What the walk of the forward pass over blocks gives counts as constants: see ``keys``.
-            still = LOOK in node.name or (isinstance(node.op, Reduce) and node.op.still)
+            # What the walk of the forward pass over blocks gives counts as constants, and so does
+            # what a block of the derivative has a part of: see ``keys``.
+            still = LOOK in node.name or STILL in node.name
+            still = still or (isinstance(node.op, Reduce) and node.op.still)
             if varied.intersection(node.inputs) and node.type.dtype.is_float and not still:
                 varied.add(node.output)
         return dependent, varied
@@ -241,7 +253,7 @@ class _Backwards:
             self.build,
             tuple(map(self._value, node.inputs)),
             self._value(node.output),
-            [n for n, name in enumerate(node.inputs) if name in varied],
+            [n for n, name in enumerate(node.inputs) if name in varied and _flows(node, name)],
             [n for n, name in enumerate(node.inputs) if name in dependent],
         )
         try:

@@ -10,7 +10,7 @@ keys are taken in blocks (``blocks``), and derivatives need no rule of their own
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from math import prod
@@ -35,7 +35,7 @@ from wsc.passes.stage import Pass
 FITS = 0.5  # of a tile's SRAM that a product may take with its operands as a whole
 SHARE = 0.15  # the same of a product of one group
 
-BLOCK = 0.2  # the same of a product of a block of keys, or of rows
+BLOCK = 0.25  # the same of a product of a block of keys, or of rows
 
 Way = tuple[int, ...] | Sizes  # positions of each dimension in a group, or in blocks
 Few = tuple[tuple[int, tuple[int, int]], ...]  # dimensions of a value -> (first, count)
@@ -125,37 +125,44 @@ class Groups(Pass[Graph, Graph]):
         if item.zeroed or 1 in (self._mesh.width, self._mesh.height) or not _rows_apart(item):
             return None
         keys, rows = (
-            self._longest(types, item, forward, item.scores.type.shape[axis])
+            self._quickest(types, item, forward, item.scores.type.shape[axis])
             for forward, axis in ((True, item.axis), (False, rows_of(item)))
         )
         return None if keys is None or rows is None else Sizes(keys, rows)
 
-    def _longest(
+    def _quickest(
         self, types: dict[str, Type], item: Attention, forward: bool, total: int
     ) -> int | None:
-        """The longest block, of whole rows of tiles, of which each product has room."""
-        unit, room = block(total, "y", self._mesh).step, BLOCK * self.fabric.sram_bytes
-        for size in range(total // LEAST // unit * unit, 0, -unit):
-            choices = self._block_choices(types, item, forward, size)
-            if all(choice is not None and choice.bytes <= room for _, choice in choices):
-                return size
-        return None
+        """The block, of whole rows of tiles, with which all are done first; None if none has room.
+
+        Longer ones have fewer ways down a column, shorter ones a last block that is fuller.
+        """
+        unit, share = block(total, "y", self._mesh).step, BLOCK * self.fabric.sram_bytes
+        found: dict[int, int] = {}
+        for size in range(unit, total // LEAST + 1, unit):
+            choices = list(self._block_choices(types, item, forward, size))
+            if any(choice is None or choice.bytes > share for _, choice in choices):
+                break
+            found[size] = -(-total // size) * self._block_cycles(choices)
+        return min(found, key=lambda size: (found[size], size), default=None)
 
     def _block_choices(
         self, types: dict[str, Type], item: Attention, forward: bool, size: int
     ) -> Iterator[tuple[Made, Choice | None]]:
-        """The products of a block, as ``laid_out`` wants them.
+        """The products of a block, as ``laid_out`` wants them: those of its derivative too.
 
-        forward: those of a block of keys of the forward pass; else of rows, for the derivative,
-        for which the scores are computed once more.
+        forward: those of a block of keys, for the result and the gradient of the queries; else of
+        rows, for the gradients of keys and values.
         """
         cost, shape = CostModel(self.fabric), item.scores.type.shape
         axis, along = item.axis, rows_of(item)
         axis, along = (axis, along) if forward else (along, axis)
         scored = {scored_labels(item)[axis]: size}
         summed = {summed_labels(item)[axis]: size}
+        lies = {scored_labels(item)[along], summed_labels(item)[along]}
         for made, op, left, right in self._products(types, item, scored, summed):
-            if (made is Made.DERIVATIVE if forward else made is Made.OUT):
+            # What would sum over what lies along y is of the other walk.
+            if not lies & {*op.out}:
                 continue
             layouts = layouts_of(op, shape[along], self._mesh)
             at_a, at_b = (
@@ -172,18 +179,28 @@ class Groups(Pass[Graph, Graph]):
         What all tiles of a column read of a block goes down it: keys and values in the forward
         pass, queries and the derivative of the result in the derivative.
         """
-        cost, shape, cycles = CostModel(self.fabric), item.scores.type.shape, 0
-        ways = ((True, 2, sizes.keys, item.axis), (False, 1, sizes.rows, rows_of(item)))
-        for forward, times, size, axis in ways:
-            once = 0
-            for made, choice in self._block_choices(types, item, forward, size):
-                if choice is None:
-                    continue
-                once += choice.cycles
-                if made is Made.SCORES:
-                    words = min(local_size(choice.a), local_size(choice.b))
-                    once += 2 * cost.broadcast(words, self._mesh.height)
-            cycles += times * -(-shape[axis] // size) * once
+        shape, cycles = item.scores.type.shape, 0
+        for forward, size, axis in (
+            (True, sizes.keys, item.axis),
+            (False, sizes.rows, rows_of(item)),
+        ):
+            choices = list(self._block_choices(types, item, forward, size))
+            looks = [item for item in choices if item[0] is not Made.DERIVATIVE]
+            backs = [item for item in choices if item[0] is not Made.OUT]
+            once = self._block_cycles(backs) + (2 * self._block_cycles(looks) if forward else 0)
+            cycles += -(-shape[axis] // size) * once
+        return cycles
+
+    def _block_cycles(self, choices: Iterable[tuple[Made, Choice | None]]) -> int:
+        """Predicted cycles of a block, with two of its operands on their way to all rows."""
+        cost, cycles = CostModel(self.fabric), 0
+        for made, choice in choices:
+            if choice is None:
+                continue
+            cycles += choice.cycles
+            if made is Made.SCORES:
+                words = max(local_size(choice.a), local_size(choice.b))
+                cycles += 2 * cost.broadcast(words, self._mesh.height)
         return cycles
 
     def _group_cycles(self, types: dict[str, Type], item: Attention, sizes: tuple[int, ...]) -> int:

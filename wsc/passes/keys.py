@@ -6,17 +6,17 @@ shares of a block are known at once later::
 
     p = exp(s - c)
 
-The derivative walks over blocks of rows (queries): keys and values stay where they are, and so do
-the sums of their gradients, in the tiles that have them. Only the gradient of the queries of a
-block is a sum over tiles. Its rule is what is known of attention (Dao and others,
-"FlashAttention", 2022)::
+The derivative is what is known of attention (Dao and others, "FlashAttention", 2022)::
 
     ds = p * (do @ v' - rowsum(do * o))
 
-It is what the rules of the primitives give for o + (p @ v - o * rowsum(p)), where o and c count as
-constants: a shift does not change a softmax, and the sum of all shares is one. This stands for the
-result while derivatives are taken (``settled``), and is never computed. No block reads what
-another one has, and none is kept: scores are computed for the result and for their derivative.
+It walks twice, so that no sum goes over tiles: over blocks of keys for the gradient of the queries,
+which stay where they are with its sums, and over blocks of rows (queries) for those of keys and
+values. It is what the rules of the primitives give for o + (p @ v - o * rowsum(p)), where o and c
+count as constants, and in each walk what a block has a part of: a shift does not change a softmax,
+and the sum of all shares is one. This stands for the result while derivatives are taken
+(``settled``), and is never computed. No block reads what another one has, and none is kept: scores
+are computed for the result, and twice for the derivative.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from dataclasses import dataclass, field, replace
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Contract, Graph, Index, Node, Reduction
 from wsc.ir.layout import Mesh, block, whole
-from wsc.ir.naming import ANEW, LOOK, block_of, in_blocks
+from wsc.ir.naming import KEYS, LOOK, ROWS, block_of, blocks_of
 from wsc.ir.terms import Term
 from wsc.isa.program import Extent
 from wsc.isa.types import DType
-from wsc.passes.blocks import Attention
-from wsc.passes.differentiate import AGAIN
+from wsc.passes.blocks import LOWEST, Attention
+from wsc.passes.differentiate import AGAIN, STILL
 from wsc.passes.simplify import drop_dead
 
 STANDS = ":stands"  # behind the name of what attention gives while derivatives are taken
 
 Span = tuple[int, int]  # the first position, and how many there are
-Blocks = tuple[str, bool]  # the attention that they are of; whether they are for its derivative
+Blocks = tuple[str, str]  # the attention that they are of, and what is done with them
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How many keys a block of the forward pass has, and how many rows one of the derivative."""
+    """How many keys, and how many rows, a block has."""
 
     keys: int
     rows: int
@@ -52,12 +52,12 @@ class Sizes:
 def sizes_along(graph: Graph) -> dict[Blocks, int]:
     """The size of what lies along y in all blocks of one kind of an attention.
 
-    In the forward pass these are the rows of the scores of each head, in the derivative the keys:
-    what no block has a part of.
+    Where keys are in blocks, these are the rows of the scores of each head, else the keys: what no
+    block has a part of.
     """
     found: dict[Blocks, int] = {}
     for node in graph.nodes:
-        blocks = _blocks_of(node)
+        blocks = blocks_of(node.name)
         if blocks is None or blocks in found or not isinstance(node.op, Contract):
             continue
         # The first product of a block gives its scores.
@@ -70,12 +70,6 @@ def sizes_along(graph: Graph) -> dict[Blocks, int]:
     return found
 
 
-def _blocks_of(node: Node) -> Blocks | None:
-    """Of which attention, and which walk over its blocks, a node is."""
-    name = in_blocks(node.name)
-    return (name, bool(block_of(node.name, ANEW))) if name else None
-
-
 def laid_out(
     node: Node, along: Mapping[Blocks, int], mesh: Mesh
 ) -> tuple[tuple[Extent, ...], tuple[Extent, ...]] | None:
@@ -83,7 +77,7 @@ def laid_out(
 
     None of any other node. along: see ``sizes_along``.
     """
-    blocks = _blocks_of(node)
+    blocks = blocks_of(node.name)
     size = along.get(blocks) if blocks is not None else None
     return layouts_of(node.op, size, mesh) if isinstance(node.op, Contract) and size else None
 
@@ -93,8 +87,7 @@ def layouts_of(
 ) -> tuple[tuple[Extent, ...], tuple[Extent, ...]]:
     """Layouts of both operands with heads along x, and rows (or keys) along y.
 
-    What sums over those of a block is done in each tile then, and what sums over the others down
-    the columns. rows: how many there are of those that lie along y.
+    What sums over those of a block is done in each tile then. rows: how many lie along y.
     """
     sizes = dict(op.extents)
     heads = _heads(op)
@@ -127,7 +120,8 @@ def _sides(op: Contract) -> tuple[tuple[Index, ...], tuple[Index, ...]]:
 class InBlocks:
     """One attention in blocks.
 
-    inner: its nodes but the last, by name. sizes: of blocks; the last one may have less.
+    inner: its nodes but the last, by name. sizes: of blocks, of which there are several; the last
+    one may have less.
     """
 
     item: Attention
@@ -142,24 +136,44 @@ class InBlocks:
         """Add the nodes of all blocks: what is given in place of what ``out`` gave."""
         out, axis = self.item.out, rows_of(self.item)
         result, shift = self._look(build)
+        # For the queries: blocks of keys, of which each gives a part of all rows.
+        whole: Value | None = None
+        total: Value | None = None
+        for number, keys in enumerate(self._keys()):
+            with build.at(f"{out.name}{KEYS}{number}", out.origin):
+                row, part = self._shared(build, {self.item.axis: keys}, shift)
+                total = row if total is None else build.map(_sum, total, row, hint="total")
+                whole = part if whole is None else build.map(_sum, whole, part, hint="joined")
+        assert whole is not None
+        assert total is not None
+        # For keys and values: blocks of rows.
         parts: list[Value] = []
         sums: list[Value] = []
         for number, rows in enumerate(self._rows()):
-            with build.at(f"{out.name}{ANEW}{number}", out.origin):
-                logits = self._logits(build, {axis: rows})
+            with build.at(f"{out.name}{ROWS}{number}", out.origin):
                 here = _part(build, shift, axis, rows)
-                shares = build.map_as_is(
-                    lambda s, c: (s.cast(DType.F32) - c).op("exp").cast(s.dtype),
-                    logits,
-                    here,
-                    hint="shares",
-                )
-                sums.append(build.reduce(Reduction.SUM, shares, (self.item.axis,), True, "row"))
-                parts.append(self._product(build, shares, {axis: rows}))
+                row, part = self._shared(build, {axis: rows}, here)
+                sums.append(row)
+                parts.append(part)
         with build.at(f"{out.name}{STANDS}", out.origin):
-            whole = build.concat(parts, self.item.rows[axis], "parts")
-            total = self._in_rows(build, build.concat(sums, axis, "sums"))
-            return build.map_as_is(_stands, result, whole, total, hint="result")
+            apart = build.concat(parts, self.item.rows[axis], "parts")
+            each = self._in_rows(build, build.concat(sums, axis, "sums"))
+            total = self._in_rows(build, total)
+            return build.map_as_is(_stands, result, whole, total, apart, each, hint="result")
+
+    def _shared(
+        self, build: GraphBuilder, few: Mapping[int, Span], shift: Value
+    ) -> tuple[Value, Value]:
+        """The sum of the shares of a block, and what they give to the result."""
+        logits = self._logits(build, few, STILL)
+        shares = build.map_as_is(
+            lambda s, c: (s.cast(DType.F32) - c).op("exp").cast(s.dtype),
+            logits,
+            shift,
+            hint="shares",
+        )
+        row = build.reduce(Reduction.SUM, shares, (self.item.axis,), True, "row")
+        return row, self._product(build, shares, few, STILL)
 
     def _keys(self) -> Iterator[Span]:
         """The first key of each block, and how many it has."""
@@ -179,9 +193,14 @@ class InBlocks:
             with build.at(f"{out.name}{LOOK}{number}", out.origin):
                 scores = self._logits(build, {axis: keys})
                 here = build.reduce(Reduction.MAX, scores, (axis,), True, "most")
-                before, most = most, here
-                if before is not None:
-                    most = build.map(lambda a, b: a.op("max", b), before, here, hint="above")
+                before = most
+                # No row's largest is minus infinity: what is masked has no distance from itself.
+                least = LOWEST[here.dtype]
+                most = (
+                    build.map(lambda m, least=least: m.op("max", least), here, hint="above")
+                    if before is None
+                    else build.map(lambda a, b: a.op("max", b), before, here, hint="above")
+                )
                 raised = build.map(lambda s, m: (s - m).op("exp"), scores, most, hint="raised")
                 row = build.reduce(Reduction.SUM, raised, (axis,), True, "row")
                 part = self._product(build, raised, {axis: keys})
@@ -204,8 +223,11 @@ class InBlocks:
             found = build.map_as_is(lambda r, t: (r / t).cast(dtype), result, rows, hint="result")
             return found, shift
 
-    def _logits(self, build: GraphBuilder, few: Mapping[int, Span]) -> Value:
-        """What the softmax is of, for some positions of a dimension of the scores."""
+    def _logits(self, build: GraphBuilder, few: Mapping[int, Span], mark: str = "") -> Value:
+        """What the softmax is of, for some positions of a dimension of the scores.
+
+        mark: behind the names of parts of operands.
+        """
         item = self.item
         found: dict[str, Value] = {}
 
@@ -216,12 +238,15 @@ class InBlocks:
                 for place, span in few.items():
                     axis = place - (rank - value.rank)
                     if axis >= 0 and value.shape[axis] > 1:
-                        value = _part(build, value, axis, span)
+                        # What is added to scores has its derivative of the walk over rows.
+                        value = _part(build, value, axis, span, mark if place == item.axis else "")
                 return value
             if name not in found:
                 if node.name == item.scores.name:
                     labels = {_label(node, axis): span for axis, span in few.items()}
-                    found[name] = self._contracted(build, node, labels, (None, None), "scores")
+                    found[name] = self._contracted(
+                        build, node, labels, (None, None), "scores", mark
+                    )
                 else:
                     inputs = [made(operand, len(node.type.shape)) for operand in node.inputs]
                     found[name] = build.add(node.op, inputs, "logits")
@@ -229,14 +254,16 @@ class InBlocks:
 
         return made(item.logits, len(item.scores.type.shape))
 
-    def _product(self, build: GraphBuilder, shares: Value, few: Mapping[int, Span]) -> Value:
+    def _product(
+        self, build: GraphBuilder, shares: Value, few: Mapping[int, Span], mark: str = ""
+    ) -> Value:
         """What the shares of a block give to the result."""
         item = self.item
         assert isinstance(item.out.op, Contract)
         index = _sides(item.out.op)[item.side]
         labels = {index[axis].terms[0][0]: span for axis, span in few.items()}
         given = (None, shares) if item.side else (shares, None)
-        return self._contracted(build, item.out, labels, given, "part")
+        return self._contracted(build, item.out, labels, given, "part", mark)
 
     def _contracted(
         self,
@@ -245,6 +272,7 @@ class InBlocks:
         few: Mapping[str, Span],
         given: tuple[Value | None, Value | None],
         hint: str,
+        mark: str,
     ) -> Value:
         """A product over, or for, some positions of a label."""
         op = node.op
@@ -258,7 +286,7 @@ class InBlocks:
                 for label, span in few.items():
                     entry = Index(((label, 1),))
                     if entry in index:
-                        value = _part(build, value, index.index(entry), span)
+                        value = _part(build, value, index.index(entry), span, mark)
             operands.append(value)
         return build.add(replace(op, extents=extents), operands, hint)
 
@@ -313,9 +341,13 @@ def _spans(total: int, size: int) -> Iterator[Span]:
         yield start, min(size, total - start)
 
 
-def _part(build: GraphBuilder, value: Value, axis: int, span: Span) -> Value:
+def _part(build: GraphBuilder, value: Value, axis: int, span: Span, mark: str = "") -> Value:
     """Some positions of a dimension."""
-    return build.slice_axis(value, axis, *span, hint="of")
+    return build.slice_axis(value, axis, *span, hint=f"of{mark}")
+
+
+def _sum(total: Term, more: Term) -> Term:
+    return total + more
 
 
 def _grown(total: Term, scale: Term, more: Term) -> Term:
@@ -323,7 +355,9 @@ def _grown(total: Term, scale: Term, more: Term) -> Term:
     return total * scale.cast(DType.F32) + more.cast(DType.F32)
 
 
-def _stands(result: Term, parts: Term, total: Term) -> Term:
-    """The result, with the derivative that it has by the shares."""
+def _stands(result: Term, whole: Term, total: Term, apart: Term, each: Term) -> Term:
+    """The result, with the derivatives that it has by the shares of both walks."""
     wide = result.cast(DType.F32)
-    return (wide + (parts.cast(DType.F32) - wide * total)).cast(result.dtype)
+    first = whole.cast(DType.F32) - wide * total
+    second = apart.cast(DType.F32) - wide * each
+    return (wide + (first + second)).cast(result.dtype)

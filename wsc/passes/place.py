@@ -705,6 +705,11 @@ class Placer(Values):
         joined = block(node.type.shape[axis], free.pop(), self.mesh)
         return (*parts[0][:axis], joined, *parts[0][axis + 1 :])
 
+    @property
+    def shares_lines(self) -> bool:
+        """Masks are, of which each block of attention takes a part."""
+        return bool(self.along)
+
     def parts_apart(self, node: Node) -> Node | None:
         """The join that a move takes its value of, whose parts go to their places by themselves.
 
@@ -752,21 +757,31 @@ class Placer(Values):
             if self._only_shown(user):  # a gradient takes its operands from where they are
                 return None
             op, a, b, streamed = self._operands(user)
-            choice = None if streamed else self._choice(user, op, a, b, streamed).taken
+            # What blocks of attention give moves once, also to a product that its weights come to.
+            left = streamed and not self._given_by_blocks(value)
+            choice = None if left else self._choice(user, op, a, b, streamed).taken
             if choice is None or a == b:
                 return None
             return choice.a if value == a else choice.b
+        if isinstance(user.op, Map) and user.type.shape != shape:
+            return self._repeated_by(user, shape) if block_of(user.name) else None
         behind = self.wanted(user.output) if isinstance(user.op, Map | Concat | Move) else None
-        if behind is None:
-            return None
-        if isinstance(user.op, Map):
-            return behind if user.type.shape == shape else None
+        if behind is None or isinstance(user.op, Map):
+            return behind
         if isinstance(user.op, Concat):
             axis = user.op.axis
             at = behind[axis].axis is None
             return (*behind[:axis], whole(shape[axis]), *behind[axis + 1 :]) if at else None
         assert isinstance(user.op, Move)
         return before_steps(behind, shape, user.op.steps, self.mesh)
+
+    def _repeated_by(self, user: Node, shape: tuple[int, ...]) -> Extents | None:
+        """The layout of a value that a map of a block repeats: that of what it meets there."""
+        for name in user.inputs:
+            found = self.current(name)
+            if found is not None and self.types[name].shape == user.type.shape:
+                return aligned(shape, found.extents)
+        return None
 
     def _reduce(self, node: Node) -> None:
         assert isinstance(node.op, Reduce)

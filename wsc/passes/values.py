@@ -7,7 +7,7 @@ source's layout to the wanted one. Constants are loaded at their first use.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping, Set
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -248,6 +248,11 @@ class Values:
         """The layout in which a value that is only moved is wanted, if that is known."""
         raise NotImplementedError
 
+    @property
+    def shares_lines(self) -> bool:
+        """Whether what layers share, and take part by part, is brought to its lines before them."""
+        return False
+
     def parts_apart(self, node: Node) -> Node | None:
         """The join that a move takes its value of, whose parts go to their places by themselves;
         None if they are joined first."""
@@ -358,11 +363,14 @@ class Values:
                 self.homes[value] = self.bring(value, plain)
                 return self._moved(value, self.homes[value], (), extents, fill)
             join = self.parts_apart(node) if fill is None and not pads else None
+            view: View | None = None
             if isinstance(node.op, Concat):
                 view = self._concat(value, node, extents)
+            elif join is not None and value in self.homes:
+                view = self._moved(value, self.homes[value], (), extents, None)
             elif join is not None:
                 view = self._joined_apart(value, node, join, extents)
-            else:
+            if view is None:
                 assert isinstance(node.op, Move)
                 source, steps = self.view(node.inputs[0]), node.op.steps
                 if fill is None:
@@ -396,7 +404,7 @@ class Values:
         # What all layers share each of them would want to bring.
         shared = self.inside is not None and name not in self.inside
         plain = all(is_plain(extent) for extent in extents) and extents[cut].axis is None
-        if shared or not plain or source.on(axis) is None:
+        if (shared and not self.shares_lines) or not plain or source.on(axis) is None:
             return unchanged
         shape = infer(Move(steps), (self.types[name],)).shape if steps else self.types[name].shape
         wanted = tuple(
@@ -405,7 +413,10 @@ class Values:
         )
         key = (name, steps, wanted)
         if key not in self.wholes:
+            tasks = self.tasks
+            self.tasks = self.shared if shared else tasks
             self.wholes[key] = self._moved(value, source, steps, wanted, None, part="whole")
+            self.tasks = tasks
         return self.wholes[key], node.op.steps[-1:]
 
     def _parts(self, part: Part) -> int:
@@ -438,35 +449,54 @@ class Values:
         # All sources first: once the tiles have met, the moves into ``out`` must follow one
         # another, or what they store early is counted by another move's wait.
         sources = {name: (self.joined(name, axis, extents), ()) for name in node.inputs}
-        return self._into(value, node, sources, (), extents)
+        out = self.fresh(value, self.types[value].dtype, extents)
+        met = False
+        for task in self._into(node, sources, (), out):
+            self.tasks.append(replace(task, barrier=not met))
+            # A broadcast takes the whole of ``out`` with it: what other tiles already send for the
+            # next source would be lost in it. They meet again behind it.
+            met = (met or not stays_in_tile(task, self.mesh)) and not spreads(task, self.mesh)
+        return out
 
-    def _joined_apart(self, value: str, node: Node, join: Node, extents: Extents) -> View:
-        """What is moved of a join of values that are moved: each of these is moved once."""
+    def _joined_apart(self, value: str, node: Node, join: Node, extents: Extents) -> View | None:
+        """What is moved of a join of values that are moved: each of these is moved once.
+
+        What comes to a tile of one part is no range of the whole. So all moves send, and the last
+        one waits for all. None if a part need not leave its tile, or goes to whole lines.
+        """
         assert isinstance(node.op, Move)
         sources: dict[str, tuple[View, tuple[MoveStep, ...]]] = {}
         for name in join.inputs:
             part = self.lazy.get(name)
-            moved = part is not None and isinstance(part.op, Move) and self.current(name) is None
-            if part is None or not moved:
+            if part is None or not isinstance(part.op, Move) or self.current(name) is not None:
                 sources[name] = self.view(name), ()
             else:
-                assert isinstance(part.op, Move)
                 sources[name] = self.view(part.inputs[0]), part.op.steps
-        return self._into(value, join, sources, node.op.steps, extents)
+        dtype = self.types[value].dtype
+        tasks = list(self._into(join, sources, node.op.steps, dense_view(extents, dtype)))
+        if any(stays_in_tile(task, self.mesh) or spreads(task, self.mesh) for task in tasks):
+            return None
+        out = self.fresh(value, dtype, extents)
+        for task in tasks:
+            first, last = task is tasks[0], task is tasks[-1]
+            task = replace(task, out=out, barrier=first, waits=last, joined=True)
+            self.tasks.append(task)
+        return out
 
     def _into(
         self,
-        value: str,
         join: Node,
         sources: Mapping[str, tuple[View, tuple[MoveStep, ...]]],
         behind: tuple[MoveStep, ...],
-        extents: Extents,
-    ) -> View:
-        """A join, moved on. sources: of each part, what it is moved from and how."""
+        out: View,
+    ) -> Iterator[MoveTask]:
+        """The moves of the parts of a join, which is moved on.
+
+        sources: of each part, what it is moved from and how.
+        """
         assert isinstance(join.op, Concat)
         axis, shape = join.op.axis, self.types[join.output].shape
-        out = self.fresh(value, self.types[value].dtype, extents)
-        before, met = 0, False
+        before = 0
         for name in join.inputs:
             source, steps = sources[name]
             size = self.types[name].shape[axis]
@@ -476,12 +506,7 @@ class Values:
             high = tuple(shape[axis] - before - size if i == axis else 0 for i in range(len(shape)))
             before += size
             whole = (*steps, Pad(low, high), *behind)
-            task = MoveTask(source, whole, out, None, not met, origin=self.origin)
-            # A broadcast takes the whole of ``out`` with it: what other tiles already send for the
-            # next source would be lost in it. They meet again behind it.
-            met = (met or not stays_in_tile(task, self.mesh)) and not spreads(task, self.mesh)
-            self.tasks.append(task)
-        return out
+            yield MoveTask(source, whole, out, None, origin=self.origin)
 
 
 def _has_key(constant: Constant) -> bool:
