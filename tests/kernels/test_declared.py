@@ -45,13 +45,19 @@ TRAINED = """\
 graph "trained"
 input %x : f16[64,256] from "float32"
 state %w : f16[256,256]
-%twice = map(%x) { add.f16 $0 $0 } : f16[64,256]
-%kept = keep(%twice) : f16[64,256]
-%y = contract(%x, %w) [m, k] [k, n] -> [m, n] where m=64 k=256 n=256 : f16[64,256]
-%loss = reduce.sum(%y) [m, n] -> [_, _] where m=64 n=256 : f16[1,1]
-%grad = contract(%kept, %y) [m, k] [m, n] -> [k, n] where m=64 k=256 n=256 : f16[256,256]
+state %v : f16[256,256]
+%kept0 = keep(%x) : f16[64,256]
+%twice0 = map(%x) { add.f16 $0 $0 } : f16[64,256]
+%y0 = contract(%twice0, %w) [m, k] [k, n] -> [m, n] where m=64 k=256 n=256 : f16[64,256]
+%kept1 = keep(%y0) : f16[64,256]
+%twice1 = map(%y0) { add.f16 $0 $0 } : f16[64,256]
+%y1 = contract(%twice1, %v) [m, k] [k, n] -> [m, n] where m=64 k=256 n=256 : f16[64,256]
+%loss = reduce.sum(%y1) [m, n] -> [_, _] where m=64 n=256 : f16[1,1]
+%grad1 = contract(%kept1, %y1) [m, k] [m, n] -> [k, n] where m=64 k=256 n=256 : f16[256,256]
+%grad0 = contract(%kept0, %y1) [m, k] [m, n] -> [k, n] where m=64 k=256 n=256 : f16[256,256]
 output "loss" = %loss as "float32"
-output "w.grad" = %grad as "float32"
+output "v.grad" = %grad1 as "float32"
+output "w.grad" = %grad0 as "float32"
 """
 
 
