@@ -26,7 +26,7 @@ from wsc.cost.streams import Streams
 from wsc.cost.tiles import MOST, Axis, Lanes, changes, sample
 from wsc.cost.unpredictable import Unpredictable
 from wsc.flows.carried import carried
-from wsc.flows.work import Work
+from wsc.flows.work import MOST_RECENT, Work
 from wsc.isa.expr import Binary, Expr, Name, apply, evaluate, names
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Call, Loop, Mem, Op, Program, Queue, Statement
@@ -38,7 +38,6 @@ Frame = dict[str, Any]
 Pass = tuple[int, ...]  # of a statement of main: numbers of the loops around it, turns, its own
 Code = Callable[[Frame], Any]
 Steps = Generator[None]
-MOST_RECENT = 32  # instructions of units that are remembered before the old ones are forgotten
 MOST_TOKENS = 8  # on one semaphore at a time; counts of words go to the network's semaphores
 
 
@@ -92,11 +91,11 @@ class Token:
         np.copyto(self.time, time, where=where)
         self.here |= where
         self.promised &= ~where
-        self.comes = bool(self.promised.any())
+        self.comes = np.count_nonzero(self.promised) > 0
 
     def is_promised(self, where: np.ndarray) -> bool:
         """Whether it will come in one of these tiles."""
-        return self.comes and bool((self.promised & where).any())
+        return self.comes and np.count_nonzero(self.promised & where) > 0
 
     def take(self, where: np.ndarray) -> None:
         """It is taken, in some tiles."""
@@ -188,6 +187,7 @@ class Threads:
         self.sources = Sources(Senders(self.procedures, self.env))
         self.works: list[tuple[Work, int, Token | None]] = []
         self.recent: list[tuple[Work, int, Token | None]] = []  # on units; some are known by now
+        self._most_recent = MOST_RECENT
         self.progress, self.forced = 0, False
         self.tally = Tally()
         self.spans: dict[Pass, Span] = {}
@@ -445,7 +445,10 @@ class Threads:
             yield from self._free(mark.unit, lanes)
             self._spend(lanes, max(self.fabric.issue_cycles, 1))
         size = self.time.shape
-        start = self.time + np.where(shape.rows > 0, startup, max(startup, 1))
+        if isinstance(shape.rows, np.ndarray):
+            start = self.time + np.where(shape.rows > 0, startup, max(startup, 1))
+        else:
+            start = self.time + (startup if shape.rows > 0 else max(startup, 1))
         rows, pace = (_spread(part, size) for part in (shape.rows, shape.pace))
         work = Work(lanes, start, rows, pace)
         if mark is not None:
@@ -524,10 +527,10 @@ class Threads:
 
     def _note(self, given: tuple[Work, int, Token | None]) -> None:
         """Remember what a unit was given, until it is over for all tiles."""
-        if len(self.recent) >= MOST_RECENT:
+        if len(self.recent) >= self._most_recent:
             now = float(self.time.min())
-            kept = [item for item in self.recent if item[0].last > now]
-            self.recent = kept
+            self.recent = [item for item in self.recent if item[0].last > now]
+            self._most_recent = max(MOST_RECENT, 2 * len(self.recent))
         self.recent.append(given)
 
     def make_later(self, work: Work, cycles: np.ndarray) -> None:
@@ -543,9 +546,9 @@ class Threads:
 
     def _free(self, unit: int, lanes: Lanes) -> Steps:
         """Main threads wait until a unit has done what it was given before."""
-        while (self.busy[unit] & lanes.mask).any():
+        while np.count_nonzero(self.busy[unit] & lanes.mask):
             self._settle()
-            if (self.busy[unit] & lanes.mask).any():
+            if np.count_nonzero(self.busy[unit] & lanes.mask):
                 yield
         np.copyto(self.time, np.maximum(self.time, self.unit[unit]), where=lanes.mask)
 
@@ -576,7 +579,8 @@ class Threads:
         while True:
             if any(token.is_promised(mask) for token in self.tokens.get(semaphore, [])):
                 self._settle()
-            held = [t for t in self.tokens.get(semaphore, []) if t.comes or t.here.any()]
+            tokens = self.tokens.get(semaphore, [])
+            held = [t for t in tokens if t.comes or np.count_nonzero(t.here)]
             self.tokens[semaphore] = held
             promised = any(token.is_promised(mask) for token in held)
             here = np.array([token.here for token in held]).reshape(len(held), *mask.shape)

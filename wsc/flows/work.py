@@ -9,6 +9,8 @@ import numpy as np
 
 from wsc.cost.tiles import Lanes
 
+MOST_RECENT = 32  # that are remembered before the old ones are forgotten
+
 
 @dataclass(slots=True)
 class Work:
@@ -34,7 +36,7 @@ class Work:
     def __post_init__(self) -> None:
         self.done = np.zeros(self.lanes.mask.shape)
         self.waiting = self.lanes.mask.copy()
-        self.known = not self.waiting.any()
+        self.known = not np.count_nonzero(self.waiting)
 
     @property
     def alone(self) -> np.ndarray:
@@ -53,6 +55,6 @@ class Work:
         self._look()
 
     def _look(self) -> None:
-        self.known = not self.waiting.any()
+        self.known = not np.count_nonzero(self.waiting)
         if self.known:
             self.last = float(self.done.max(initial=0.0, where=self.lanes.mask))

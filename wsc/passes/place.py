@@ -29,6 +29,7 @@ from wsc.ir.graph import (
     Move,
     MoveStep,
     Node,
+    Pad,
     Reduce,
     Reduction,
     Reshape,
@@ -100,7 +101,7 @@ from wsc.passes.differentiate import computed_again
 from wsc.passes.early import early
 from wsc.passes.fit import no_layout
 from wsc.passes.groups import read_in_groups
-from wsc.passes.keys import laid_out, rows_in_blocks
+from wsc.passes.keys import Blocks, laid_out, sizes_along
 from wsc.passes.layers import Layers, find_layers
 from wsc.passes.near import FAR, block_near, spread_sizes
 from wsc.passes.pieces import PIECE, WHOLE, Pieces, pieces
@@ -294,9 +295,10 @@ class Placer(Values):
     staying: int = 0  # bytes of what products take from that
     turn: str = ""  # the loss, behind which training goes backwards
     in_groups: set[str] = field(default_factory=set[str])
-    rows: dict[str, int] = field(default_factory=dict[str, int])  # of attention in blocks of keys
+    along: dict[Blocks, int] = field(default_factory=dict[Blocks, int])  # see ``sizes_along``
     of_blocks: set[str] = field(default_factory=set[str])  # what the block at hand reads of others
     stacks: Sequence[Layers] = ()
+    made_of_blocks: set[str] = field(default_factory=set[str])  # see ``_given_by_blocks``
     begins: set[str] = field(default_factory=set[str])  # what the first node of each layer gives
     leaving_beside: dict[str, tuple[Node, View]] = field(  # by the product during which it leaves
         default_factory=dict[str, "tuple[Node, View]"]
@@ -310,7 +312,7 @@ class Placer(Values):
         self.ranges = ranges(self.graph)
         self.read = {name for node in self.graph.nodes for name in node.inputs}
         self.in_groups = read_in_groups(self.graph)
-        self.rows = rows_in_blocks(self.graph)
+        self.along = sizes_along(self.graph)
         if self.resident:
             self._find_staying()
 
@@ -569,10 +571,13 @@ class Placer(Values):
             if self.types[name].shape == node.type.shape:
                 found = self.current(name)
                 if found is not None:
+                    if self._given_by_blocks(name):
+                        self.made_of_blocks.add(node.output)
                     return found.extents
                 moved = moved or name in self.lazy
-        resting = self._resting_map(node) if self.resident else None
+        resting = self._resting_map(node) if self.resident or self.along else None
         if resting is not None:
+            self.made_of_blocks.add(node.output)
             return resting
         wanted = self.wanted(node.output) if moved else None
         return wanted or default_extents(node.type.shape, self.mesh)
@@ -581,16 +586,26 @@ class Placer(Values):
         """The layout in which a value is, or would be if it were made within each tile.
 
         A step moves few words, and to move them takes longer than to sum them in either layout.
+        What blocks of attention give has its heads and positions where it is wanted nowhere else,
+        and what is made of it within a tile goes on from there as one.
         None if it has to be moved, or lies along no axis.
         """
         found, node = self.current(value), self.lazy.get(value)
-        extents = None if found is None else found.extents
-        if found is None and node is not None and isinstance(node.op, Move):
+        if not (self.resident or self._given_by_blocks(value)):
+            return None
+        extents = self._of_blocks(value) if found is None else found.extents
+        if extents is None and node is not None and isinstance(node.op, Move):
             source = self._resting(node.inputs[0])
             extents = None if source is None else after_steps(source, node.op.steps)
-        elif found is None and node is not None and isinstance(node.op, Concat):
+        elif extents is None and node is not None and isinstance(node.op, Concat):
             extents = self._resting_parts(node, node.op.axis)
         return extents if extents and any(extent.axis for extent in extents) else None
+
+    def _given_by_blocks(self, value: str) -> bool:
+        """Whether blocks of attention give a value, or what it is made of within each tile."""
+        node = self.lazy.get(value)
+        moved = node is not None and all(map(self._given_by_blocks, node.inputs))
+        return moved or bool(block_of(value)) or value in self.made_of_blocks
 
     def _resting_parts(self, node: Node, axis: int) -> Extents | None:
         """The layout of what is joined of parts that lie alike, whole along the join.
@@ -661,8 +676,8 @@ class Placer(Values):
 
         Of a step's values, that in which it would be without movement comes first.
         """
-        resting = self._resting(value) if self.resident and value in self.lazy else None
-        resting = resting or self._of_blocks(value)
+        rests = (self.resident or self.along) and value in self.lazy
+        resting = self._resting(value) if rests else None
         if resting is not None:
             return resting
         for user in self.users(value):
@@ -690,6 +705,20 @@ class Placer(Values):
             return None
         joined = block(node.type.shape[axis], free.pop(), self.mesh)
         return (*parts[0][:axis], joined, *parts[0][axis + 1 :])
+
+    def parts_apart(self, node: Node) -> Node | None:
+        """The join that a move takes its value of, whose parts go to their places by themselves.
+
+        So do gradients of queries, keys and values: each is moved once, from heads to features.
+        """
+        join = self.lazy.get(node.inputs[0]) if self.along else None
+        if join is None or not isinstance(join.op, Concat) or self.current(join.output) is not None:
+            return None
+        parts = [self.lazy.get(name) for name in join.inputs]
+        moves = [part for part in parts if part is not None and isinstance(part.op, Move)]
+        pads = any(isinstance(step, Pad) for item in (node, *moves) for step in _steps(item))
+        within = self._resting(join.output) is not None
+        return None if pads or within or not moves else join
 
     def fed_apart(self, value: str, extents: Extents) -> Extents | None:
         """The layout in which each element of a value comes from the edge once.
@@ -1069,7 +1098,7 @@ class Placer(Values):
             UnknownForm: none of them is as it was asked for.
         """
         types, found = (self.types[a], self.types[b]), (self._at(a), self._at(b))
-        blocks = None if streamed else laid_out(node, self.rows, self.mesh)
+        blocks = None if streamed else laid_out(node, self.along, self.mesh)
         if blocks is not None:
             found = (self._in_block(a, found[0], blocks[0]), self._in_block(b, found[1], blocks[1]))
         where = tuple(None if view is None else replace(view, buffer="") for view in found)
@@ -1449,6 +1478,11 @@ class Placer(Values):
         body = (Step("index", DType.I32, (Arg(0), Lit(size))),)
         self.tasks.append(MapTask(body, (view,), out, (), origin=self.origin))
         return out
+
+
+def _steps(node: Node) -> tuple[MoveStep, ...]:
+    assert isinstance(node.op, Move)
+    return node.op.steps
 
 
 def _no_windows(op: Contract) -> bool:
