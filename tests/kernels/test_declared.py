@@ -13,6 +13,7 @@ from wsc.kernels.context import Context
 from wsc.passes.place import Place
 
 FABRIC = find_fabric("wse2").sized(2, 2)
+LAYERS = 4
 GRAPH = """\
 graph "all"
 input %ids : i32[5] from "int64"
@@ -41,17 +42,20 @@ const %w : f16[24,200]
 %y = contract(%x, %w) [m, k] [k, o] -> [m, o] where m=128 k=24 o=200 : f16[128,200]
 output "y" = %y as "float32"
 """
-TRAINED = """\
+LAYER = """\
+%kept{n} = keep(%y{n}) : f16[64,256]
+%twice{n} = map(%y{n}) {{ add.f16 $0 $0 }} : f16[64,256]
+%y{next} = contract(%twice{n}, %w{n}) [m, k] [k, n] -> [m, n] where m=64 k=256 n=256 : f16[64,256]
+"""
+TRAINED = f"""\
 graph "trained"
-input %x : f16[64,256] from "float32"
-state %w : f16[256,256]
-%twice = map(%x) { add.f16 $0 $0 } : f16[64,256]
-%kept = keep(%twice) : f16[64,256]
-%y = contract(%x, %w) [m, k] [k, n] -> [m, n] where m=64 k=256 n=256 : f16[64,256]
-%loss = reduce.sum(%y) [m, n] -> [_, _] where m=64 n=256 : f16[1,1]
-%grad = contract(%kept, %y) [m, k] [m, n] -> [k, n] where m=64 k=256 n=256 : f16[256,256]
+input %y0 : f16[64,256] from "float32"
+{"".join(f"state %w{n} : f16[256,256]{chr(10)}" for n in range(LAYERS))}
+{"".join(LAYER.format(n=n, next=n + 1) for n in range(LAYERS))}
+%loss = reduce.sum(%y{LAYERS}) [m, n] -> [_, _] where m=64 n=256 : f16[1,1]
+%slope = contract(%kept1, %y{LAYERS}) [m, k] [m, n] -> [k, n] where m=64 k=256 n=256 : f16[256,256]
 output "loss" = %loss as "float32"
-output "w.grad" = %grad as "float32"
+output "w.grad" = %slope as "float32"
 """
 
 

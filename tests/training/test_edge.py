@@ -91,6 +91,30 @@ def test_engines_agree_and_the_prediction_holds(both: tuple[wsc.Program, wsc.Pro
     assert abs(predict(program.assembly, program.fabric).cycles / cycles - 1) < 0.05
 
 
+def test_it_leaves_while_the_longest_product_of_its_layer_is_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = decoder(3, hidden=40, tokens=12)
+    random = np.random.default_rng(4)
+    shape = (1, 12, 40)
+    feeds = {name: random.standard_normal(shape).astype(np.float32) for name in ("x", "label")}
+
+    def run() -> tuple[wsc.Program, wsc.Run]:
+        program = step("edge", model, fabric="5x4")
+        return program, program.run(feeds, engine="both")
+
+    beside, found = run()
+    (name,) = {p.name for p in beside.assembly.procedures if p.name.endswith("_beside")}
+    assert drains(beside.assembly)
+    assert abs(predict(beside.assembly, beside.fabric).cycles / found.cycles - 1) < 0.05
+    monkeypatch.setattr("wsc.passes.place._hides", lambda choice, value: False)
+    plain, wanted = run()
+    assert name not in {p.name for p in plain.assembly.procedures}
+    assert found.cycles < wanted.cycles
+    for output, array in wanted.outputs.items():
+        assert (found.outputs[output] == array).all(), output
+
+
 def test_weights_become_the_same() -> None:
     random = np.random.default_rng(5)
     batches = [

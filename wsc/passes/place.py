@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import dropwhile, product, takewhile
+from itertools import product
 from typing import ClassVar
 
 from wsc.cost import CostModel
@@ -297,6 +297,7 @@ class Placer(Values):
     in_groups: set[str] = field(default_factory=set[str])
     along: dict[Blocks, int] = field(default_factory=dict[Blocks, int])  # see ``sizes_along``
     of_blocks: set[str] = field(default_factory=set[str])  # what the block at hand reads of others
+    stacks: Sequence[Layers] = ()
     made_of_blocks: set[str] = field(default_factory=set[str])  # see ``_given_by_blocks``
     begins: set[str] = field(default_factory=set[str])  # what the first node of each layer gives
     leaving_beside: dict[str, tuple[Node, View]] = field(  # by the product during which it leaves
@@ -346,7 +347,7 @@ class Placer(Values):
         """Place every node, then send the outputs out."""
         self._require_formed()
         self._edges()
-        stacks = find_layers(self.graph)
+        stacks = self.stacks = find_layers(self.graph)
         self._require_apart(stacks)
         self.begins = {
             node.output
@@ -917,13 +918,10 @@ class Placer(Values):
         able = self.fabric.stream_units > OUTWARDS and self.fabric.semaphores > LEFT
         if not able or {"x", "y"} - {extent.axis for extent in view.extents}:
             return False
-        later = dropwhile(lambda item: item is not node, self.graph.nodes)
-        next(later)
-        layer = takewhile(lambda item: item.output not in {*self.begins, self.turn}, later)
         weights = {constant.name for constant in self.graph.constants}
         products = [
             item
-            for item in layer
+            for item in self._rest_of_layer(node)
             if isinstance(item.op, Contract)
             and weights.intersection(item.inputs)
             and item.output not in self.leaving_beside
@@ -933,6 +931,17 @@ class Placer(Values):
             return False
         self.leaving_beside[longest.output] = (node, view)
         return True
+
+    def _rest_of_layer(self, node: Node) -> tuple[Node, ...]:
+        """The nodes behind one in its layer; none where it is in no layer."""
+        nodes = self.graph.nodes
+        for layers in self.stacks:
+            for start in range(layers.start, layers.end, layers.period):
+                layer = nodes[start : start + layers.period]
+                place = next((i for i, item in enumerate(layer) if item is node), None)
+                if place is not None:
+                    return layer[place + 1 :]
+        return ()
 
     def _leaving_west(self, node: Node, choice: Choice) -> str:
         """The output as which a product leaves while it is made, block after block; "" if it stays.
