@@ -13,8 +13,9 @@ from typing import ClassVar
 
 from wsc.ir.check import infer
 from wsc.ir.graph import Concat, Graph, Map, Move, MoveStep, Node, Reshape, Slice, Transpose, Type
-from wsc.ir.naming import fresh_name
+from wsc.ir.naming import block_of, fresh_name
 from wsc.ir.regroup import Turn, adapted, apart, delayed, joins, place, unsplit
+from wsc.passes.differentiate import GRADIENT
 from wsc.passes.layers import Layers, find_layers
 from wsc.passes.simplify import drop_dead, faults, tidy
 from wsc.passes.stage import Pass
@@ -26,6 +27,7 @@ class Between(Pass[Graph, Graph]):
 
     What they take of one value, moved in the same way, is moved once and cut there. What layers
     move alike from outside of them (the angles of a rotation) is moved once, before all of them.
+    Where attention goes in blocks, its derivative has them where the forward pass has them already.
     Requires a simplified graph; ensures that no node is dead.
     """
 
@@ -54,8 +56,10 @@ class _Later:
     shown: set[str] = field(init=False)
     ahead: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     host: dict[str, str] = field(default_factory=dict[str, str])
+    in_blocks: bool = field(init=False)  # whether attention of a training step is
 
     def __post_init__(self) -> None:
+        self.in_blocks = any(block_of(node.name) for node in self.source.nodes)
         self.nodes = {node.output: node for node in self.source.nodes}
         self.types = self.source.types()
         self.shown = {name for output in self.source.outputs for name in output.values}
@@ -88,7 +92,7 @@ class _Later:
 
     def _is_adrift(self, node: Node, adrift: dict[str, bool]) -> bool:
         """A map, or a join, of nothing but what is moved, and of such: no layout is its own."""
-        if not isinstance(node.op, Map | Concat):
+        if not isinstance(node.op, Map | Concat) or (self.in_blocks and GRADIENT in node.name):
             return False
         whole = [
             name

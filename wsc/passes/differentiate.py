@@ -11,8 +11,8 @@ import numpy as np
 from wsc.errors import CompileError, shortened
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.check import check_graph
-from wsc.ir.graph import Arg, Graph, GraphOutput, Map, Move, Node, Reduce, Slice, Step
-from wsc.ir.naming import ANEW, block_of
+from wsc.ir.graph import Graph, GraphOutput, Map, Move, Node, Reduce, Slice
+from wsc.ir.naming import ANEW, LOOK, block_of
 from wsc.isa.types import DType
 from wsc.isa.values import WITHOUT
 from wsc.passes.adjoint import NoDerivative, Place, adjoint, spaced
@@ -22,7 +22,6 @@ from wsc.passes.stage import Pass
 GRADIENT = ".grad"
 AGAIN = ".again"  # behind the name of a node that is computed once more
 SHOWN = 20  # operators that are listed where there is no derivative
-_WIDENED = Map((Step("widen", DType.F16, (Arg(0),)),))
 
 
 def computed_again(name: str) -> bool:
@@ -211,7 +210,8 @@ class _Backwards:
                 dependent.add(node.output)
                 if isinstance(node.op, Map) and any(step.op in WITHOUT for step in node.op.body):
                     varied.add(node.output)
-            still = isinstance(node.op, Reduce) and node.op.still
+            # What the walk of the forward pass over blocks gives counts as constants: see ``keys``.
+            still = LOOK in node.name or (isinstance(node.op, Reduce) and node.op.still)
             if varied.intersection(node.inputs) and node.type.dtype.is_float and not still:
                 varied.add(node.output)
         return dependent, varied
@@ -237,10 +237,6 @@ class _Backwards:
         return Value(self.again.get(name, name), self.types[name])
 
     def _node(self, node: Node, dependent: set[str], varied: set[str]) -> None:
-        if block_of(node.name) and node.op == _WIDENED:  # all blocks have the same derivative
-            (name,) = node.inputs
-            self._add(name, self.build.cast(self.gradients[node.output], self.types[name].dtype))
-            return
         place = Place(
             self.build,
             tuple(map(self._value, node.inputs)),

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from wsc.ir.check import broadcast, check_graph
+from wsc.ir.check import broadcast, check_graph, infer
 from wsc.ir.graph import (
     Arg,
     Expand,
@@ -26,7 +26,7 @@ from wsc.ir.graph import (
     Transpose,
     Type,
 )
-from wsc.ir.naming import block_of
+from wsc.ir.naming import block_of, fresh_name
 from wsc.passes.positions import known_positions
 from wsc.passes.stage import Pass
 
@@ -116,6 +116,39 @@ def compose_moves(graph: Graph) -> Graph:
                 steps = earlier + steps
             node = replace(node, op=Move(tidy(steps)))
         producers[node.output] = node
+        nodes.append(node)
+    return graph.with_(nodes=tuple(nodes))
+
+
+def cut_apart(graph: Graph) -> Graph:
+    """Each cut is a node of its own, of what comes before it once.
+
+    So a value that is cut into parts has the join of their derivatives as its own.
+    """
+    types, nodes = graph.types(), list[Node]()
+    made: dict[tuple[str, tuple[MoveStep, ...]], str] = {}
+
+    def moved(value: str, steps: tuple[MoveStep, ...], node: Node) -> str:
+        key = value, steps
+        if steps and key not in made:
+            made[key] = name = fresh_name(node.output, "cut", types)
+            types[name] = infer(Move(steps), (types[value],))
+            nodes.append(Node(name, Move(steps), (value,), name, types[name], node.origin))
+        return made[key] if steps else value
+
+    for node in graph.nodes:
+        steps = node.op.steps if isinstance(node.op, Move) else ()
+        value, before = node.inputs[0] if node.inputs else "", list[MoveStep]()
+        for step in steps[:-1]:
+            if isinstance(step, Slice):
+                value = moved(moved(value, tuple(before), node), (step,), node)
+                before = []
+            else:
+                before.append(step)
+        if steps and isinstance(steps[-1], Slice):
+            value, before = moved(value, tuple(before), node), []
+        if steps:
+            node = replace(node, op=Move((*before, steps[-1])), inputs=(value,))
         nodes.append(node)
     return graph.with_(nodes=tuple(nodes))
 
