@@ -68,7 +68,7 @@ def test_gradients_are_those_of_layers_one_by_one(
         np.testing.assert_allclose(rolled[name], array, rtol=1e-4, atol=1e-6, err_msg=name)
 
 
-@pytest.mark.parametrize("name", ["gpt-neox-20b", "llama3-8b"])
+@pytest.mark.parametrize("name", ["gpt-neox-20b", "llama3-8b", "gpt-j-6b"])
 def test_gradients_of_language_models(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Parallel branches, whose sums do not come to lie where the layer was handed its gradient.
     shape = find_shape(name).sized(layers=3, hidden=32, heads=2, ffn=24, vocabulary=20)
