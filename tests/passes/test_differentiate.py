@@ -274,6 +274,13 @@ CASES = {
         "%y = concat(%e, %d, %a) axis 0 : f32[10,2]",
         "w",
     ),
+    # As many positions in all as there are, and others than those.
+    "parts_with_gaps": (
+        "%a = move(%x) slice[0:4:1, 0:3:2] : f32[4,3]\n"
+        "%b = move(%x) slice[0:4:1, 3:3:1] : f32[4,3]\n"
+        "%y = map(%a, %b) { mul.f32 $0 $1 } : f32[4,3]",
+        "x",
+    ),
     "a_concatenation": (
         "%t = move(%w) slice[0:4:1, 0:5:1] : f32[4,5]\n%y = concat(%x, %t, %x) axis 1 : f32[4,17]",
         "xw",

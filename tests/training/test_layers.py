@@ -9,6 +9,7 @@ import onnx
 import pytest
 
 import wsc
+from tests.oracle import evaluate
 from tests.passes.test_layers import loops
 from tests.stacks import decoder, patchwork
 from wsc.api import compile_step
@@ -17,6 +18,8 @@ from wsc.isa.code_size import code_bytes
 from wsc.isa.program import Loop
 from wsc.isa.turns import plain_transfers
 from wsc.models.language import Task, build, find_shape
+from wsc.training.losses import parse_loss
+from wsc.training.step import build_step, parse_optimizer
 
 
 def step(model: onnx.ModelProto, fabric: str) -> wsc.Program:
@@ -87,3 +90,17 @@ def test_gradients_of_language_models(name: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("wsc.passes.place.find_layers", lambda graph: [])
     for key, array in gradients(0).items():
         np.testing.assert_allclose(rolled[key], array, 1e-4, 1e-6, err_msg=key)
+
+
+def test_gradients_of_neighbours_that_are_turned() -> None:
+    """Those of the graph of the step, whose sequences and heads change places."""
+    shape = find_shape("gpt-j-6b").sized(layers=1, hidden=16, heads=2, ffn=4, vocabulary=6)
+    model = build(shape, Task(sequence=3, batch=2))
+    rule, loss = parse_optimizer("sgd"), parse_loss("cross_entropy")
+    graph = build_step(model, loss, rule, weights=Seed(1)).graph
+    random = np.random.default_rng(2)
+    feeds = {item.name: random.integers(0, 6, item.type.shape) for item in graph.inputs}
+    program = compile_step(model, optimizer="sgd", fabric="3x2", weights=Seed(1), recompute="none")
+    found = program.run(feeds, engine="values").outputs
+    for key, array in evaluate(graph, feeds).items():
+        np.testing.assert_allclose(found[key], array, 1e-4, 1e-6, err_msg=key)

@@ -307,7 +307,7 @@ class _Backwards:
             mine = sorted((part for part in parts if part.axis == axis), key=lambda p: p.start)
             ends = [0, *(part.start + part.count for part in mine)]
             if ends[-1] == shape[axis] and all(
-                part.start == end for part, end in zip(mine, ends, strict=False)
+                part.start == end and part.step == 1 for part, end in zip(mine, ends, strict=False)
             ):
                 self._add(name, self.build.concat([parts[part] for part in mine], axis, "parts"))
                 continue
