@@ -736,7 +736,6 @@ def test_a_dask_cluster_that_loses_its_worker_in_a_step_gives_the_same_weights(
     from distributed import LocalCluster
 
     monkeypatch.setattr("wsc.steps.wafers.run_on_wafer", dies_once)
-    monkeypatch.setattr("wsc.steps.wafers.TRIES", 2)
     one = trainer(over=4)
     with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
         made: Any = LocalCluster(
