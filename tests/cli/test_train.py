@@ -143,6 +143,18 @@ def test_what_cannot_be_is_refused(folder: Path, options: list[str], message: st
     assert not (folder / "m.safetensors").exists()
 
 
+def test_a_label_of_any_sample_is_refused_before_the_first_step(folder: Path) -> None:
+    with np.load("d.npz") as file:
+        arrays = dict(file)
+    arrays["label"][9] = -1
+    np.savez("d.npz", **arrays)
+    result = wsc(*train("--steps", "1"))
+    assert "'label': -1 at [9] (sample first, from 0) is none of the 4 classes" in result.stderr
+    assert "--loss cross_entropy:ignored=-1" in result.stderr
+    assert not (folder / "m.safetensors").exists()
+    done(wsc(*train("--steps", "1", "--loss", "cross_entropy:ignored=-1")))
+
+
 def test_options_of_a_step_want_a_step(folder: Path) -> None:
     for command in ("compile", "estimate"):
         result = wsc(command, "m.onnx", "--clip", "1")
