@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+import wsc
 from tests.cli.helpers import TWICE
 from tests.cost.cases import KERNELS, NETWORKS, Case, single
 from tests.fabric import build
@@ -150,6 +151,17 @@ def test_weights_that_are_fed_ahead_take_bandwidth_from_blocks(bytes_per_cycle: 
     program = build(model, fabric, DType.F16)
     prediction, run = predict(program.assembly, program.fabric), program.run(feeds, engine="time")
     assert prediction.cycles == pytest.approx(run.cycles, rel=0.05)
+
+
+@pytest.mark.parametrize("op", ["Relu", "Softmax"])
+@pytest.mark.parametrize("fabric", ["1x40", "3x64"])
+def test_tiles_without_a_block_on_a_tall_mesh(op: str, fabric: str) -> None:
+    """Control wavelets go down to them, too, and code that the others have let pass."""
+    model, feeds = single(op, [(8, 4)])()
+    for code in ("resident", "sections"):
+        program = wsc.compile(model, fabric, code=code)
+        prediction, run = predict(program.assembly, program.fabric), program.run(feeds)
+        assert prediction.cycles == pytest.approx(run.cycles, rel=0.07)
 
 
 def test_what_no_formula_covers_is_said() -> None:

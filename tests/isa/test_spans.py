@@ -31,6 +31,25 @@ def test_what_a_span_reaches_is_exact_or_beyond_every_size(base, dims, size):
     assert span.beyond(size).tolist() == ([outside] if dims else outside)
 
 
+SMALL = st.tuples(
+    st.integers(-9, 9), st.lists(st.tuples(st.integers(-1, 3), st.integers(-4, 4)), max_size=2)
+)
+
+
+@settings(deadline=None, max_examples=100)
+@given(SMALL, SMALL, st.integers(-12, 12), st.integers(1, 6))
+def test_what_spans_meet_lies_between_their_ends(one, other, begin, size):
+    """Of two together, too, those without a step apart."""
+    ends: list[int] = []
+    for base, dims in (one, other):
+        if all(extent > 0 for extent, _ in dims):
+            corners = itertools.product(*((0, (extent - 1) * stride) for extent, stride in dims))
+            ends += [base + sum(corner) for corner in corners]
+    both = spanned(*one).joined(spanned(*other))
+    wanted = bool(ends) and min(ends) < begin + size and max(ends) >= begin
+    assert bool(both.meets(begin, begin + size)) == wanted
+
+
 EXPRESSIONS = st.recursive(
     NUMBERS.map(ex.Int) | st.sampled_from(("x", "y", "W")).map(ex.Name),
     lambda inner: st.builds(ex.Binary, st.sampled_from((*ex.BINARY, *ex.FUNCTIONS)), inner, inner),

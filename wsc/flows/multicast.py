@@ -54,8 +54,8 @@ class MulticastStream(Stream):
         rows = site.y
         self.site, self.weight = site, float(rows.weight[0])
         self.schedule = site.schedule(flow)
-        hops = rows.places * site.model.fabric.hop_cycles
-        self.latency = (hops + site.model.fabric.ramp_latency + 1.0)[:, None]
+        self.way = (rows.places * site.model.fabric.hop_cycles)[:, None]
+        self.latency = self.way + site.model.fabric.ramp_latency + 1.0
         self.queue, depth = site.depth(flow.strand, False), site.model.between
         # A tile may be ahead by its queue of those to the north, and of those to the south by the
         # buffers in between, too: pairs of a tile and one of these, ordered by the first.
@@ -157,7 +157,7 @@ class MulticastStream(Stream):
         place, taken = upto - self.slack, self.taken[self.slow]
         then = self.history.taken_at(place, self.slow)
         now, start = here[self.slow], work.start[self.slow]
-        return Slow(self.slow, self.begins, place - taken, start, now, then)
+        return Slow(self.slow, self.begins, self.way, place - taken, start, now, then)
 
     def hops(self, words: np.ndarray, sends: bool) -> float:
         """One for each tile that takes a word; the first row is at the edge."""
@@ -214,13 +214,14 @@ class Slow:
     to the south of it.
 
     Arrays have the shape [tiles and pairs, columns]. slow: the row of the tile that may be slow.
-    begins: pairs before those of each row but the last. words: those of the instruction that it
-    must have taken; what was before was taken by the one before, at the times in ``then``. start:
-    of the instruction, where it runs ``now``.
+    begins: pairs before those of each row but the last. way: cycles from the edge to each row.
+    words: those of the instruction that it must have taken; what was before was taken by the one
+    before, at the times in ``then``. start: of the instruction, where it runs ``now``.
     """
 
     slow: np.ndarray
     begins: np.ndarray
+    way: np.ndarray
     words: np.ndarray
     start: np.ndarray
     now: np.ndarray
@@ -236,7 +237,8 @@ class Slow:
         """The same for all tiles."""
         times = self._times(pace, slice(None))
         count = len(self.begins) + 1
-        found = np.maximum.accumulate(times[:count], axis=0)
+        # What a tile lets pass is still on its way to those to the south.
+        found = np.maximum.accumulate(times[:count] - self.way, axis=0) + self.way
         if count > 1:
             south = np.maximum.reduceat(times[count:], self.begins, axis=0)
             found[:-1] = np.maximum(found[:-1], south)

@@ -50,7 +50,9 @@ class ScatterStream(Stream):
     def __init__(self, flow: Flow, site: Site) -> None:
         self.site, self.rows, self.schedule = site, site.y, site.schedule(flow)
         fabric = site.model.fabric
-        self.latency = self.rows.places * fabric.hop_cycles + fabric.ramp_latency + 1.0
+        way = self.rows.places * fabric.hop_cycles
+        self.latency = way + fabric.ramp_latency + 1.0
+        self.down = float(way.max())
         queue = site.depth(flow.strand, False)
         self.slack = queue + 1.0 + site.model.between * self.rows.places
         self.fed = np.zeros(len(self.schedule.done))
@@ -110,6 +112,14 @@ class ScatterStream(Stream):
         """As many for a word as its tile is away from the edge."""
         del sends
         return float((words * self.rows.places[:, None]).sum())
+
+    @property
+    def drained(self) -> float:
+        """Cycle in which the last control wavelet so far has come to the last tile.
+
+        It comes behind those of tiles that have no block.
+        """
+        return float(self.fed.max()) + self.down if self.schedule.done.any() else 0.0
 
     def state(self, base: float, used: bool) -> State:
         """Blocks that are still on their way; those that are there delay no others."""

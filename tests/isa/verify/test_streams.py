@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -13,8 +14,9 @@ from tests.runtime.generate import generate
 from wsc.isa.diagnostics import AssemblyError, Source
 from wsc.isa.fabric import find_fabric
 from wsc.isa.parser import parse
-from wsc.isa.program import If, Loop, Op, Program, Queue, Region, Statement, Transfer
+from wsc.isa.program import If, Loop, Op, Program, Queue, Region, Statement
 from wsc.isa.turns import plain_transfers
+from wsc.isa.types import Side
 from wsc.isa.verifier import verify
 from wsc.isa.verify import ends, follow, routes, streams, switches
 from wsc.isa.verify.context import Context
@@ -230,14 +232,14 @@ def test_what_takes_too_long_is_left_to_the_run(
 
 def test_transfers_of_layers_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What differs in names alone is fed and taken alike; one feed too few is told as ever."""
-    seen: list[str] = []
-    repetitions = ends.Ends._repetitions
+    seen: list[Side] = []
+    ports_of = ends.ports_of
 
-    def noted(self: ends.Ends, transfer: Transfer, region: Region) -> object:
-        seen.append(transfer.tensor)
-        return repetitions(self, transfer, region)
+    def noted(region: Region, side: Side, context: Context) -> dict[str, Any]:
+        seen.append(side)
+        return ports_of(region, side, context)
 
-    monkeypatch.setattr(ends.Ends, "_repetitions", noted)
+    monkeypatch.setattr(ends, "ports_of", noted)
     for turns, message in ((9, ""), (8, "takes 72 wavelets of 'deal', and 64 come to it")):
         text = SWITCHED.format(taken=72, drained=8 * turns)
         inputs = "\n".join(f'input "a.{n}" : f32[64] "float32"' for n in range(9))
@@ -252,5 +254,5 @@ def test_transfers_of_layers_are_looked_at_once(monkeypatch: pytest.MonkeyPatch)
         said = found(parse(text))
         assert len(said) == bool(message)
         assert not said or message in said[0]
-        assert len(seen) == 2  # of all feeds, and of the drain
+        assert seen == [Side.NORTH, Side.SOUTH]  # all feeds, and the drain
         seen.clear()
