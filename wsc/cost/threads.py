@@ -91,11 +91,11 @@ class Token:
         np.copyto(self.time, time, where=where)
         self.here |= where
         self.promised &= ~where
-        self.comes = np.count_nonzero(self.promised) > 0
+        self.comes = bool(np.count_nonzero(self.promised))
 
     def is_promised(self, where: np.ndarray) -> bool:
         """Whether it will come in one of these tiles."""
-        return self.comes and np.count_nonzero(self.promised & where) > 0
+        return self.comes and bool(np.count_nonzero(self.promised & where))
 
     def take(self, where: np.ndarray) -> None:
         """It is taken, in some tiles."""
