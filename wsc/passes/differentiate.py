@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -11,11 +11,11 @@ import numpy as np
 from wsc.errors import CompileError, shortened
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.check import check_graph
-from wsc.ir.graph import Graph, GraphOutput, Map, Move, Node, Pad, Reduce, Slice
+from wsc.ir.graph import Graph, GraphOutput, Map, Move, Node, Reduce, Slice
 from wsc.ir.naming import KEYS, LOOK, ROWS, block_of
 from wsc.isa.types import DType
 from wsc.isa.values import WITHOUT
-from wsc.passes.adjoint import NoDerivative, Place, adjoint
+from wsc.passes.adjoint import NoDerivative, Place, adjoint, spaced
 from wsc.passes.layers import Layers, find_layers
 from wsc.passes.stage import Pass
 
@@ -115,11 +115,17 @@ def derivatives(
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """``count`` positions of one dimension of a value, from ``start`` on."""
+    """``count`` positions of one dimension of a value, every ``step``-th from ``start`` on."""
 
     axis: int
     start: int
     count: int
+    step: int = 1
+
+    @property
+    def beside(self) -> tuple[_Part, ...]:
+        """The parts of as many positions that together have all of a stretch, this one first."""
+        return tuple(replace(self, start=self.start + more) for more in range(self.step))
 
 
 def _stretches(nodes: Sequence[Node]) -> dict[int, int]:
@@ -272,10 +278,14 @@ class _Backwards:
             return None
         (step,) = node.op.steps
         shape = self.types[node.inputs[0]].shape
-        if not isinstance(step, Slice) or {*step.steps} != {1}:
+        if not isinstance(step, Slice) or min(step.steps, default=0) < 1:
             return None
         cut = [axis for axis, size in enumerate(step.sizes) if size < shape[axis]]
-        return _Part(cut[0], step.starts[cut[0]], step.sizes[cut[0]]) if len(cut) == 1 else None
+        if len(cut) != 1:
+            return None
+        (axis,) = cut
+        count = step.sizes[axis]
+        return _Part(axis, step.starts[axis], count, step.steps[axis] if count > 1 else 1)
 
     def _keep(self, name: str, part: _Part, gradient: Value) -> None:
         """Remember what is given for a part of a value until all of its readers have given."""
@@ -288,10 +298,10 @@ class _Backwards:
     def _whole(self, name: str) -> None:
         """Bring together what those give that read parts of a value.
 
-        Parts of one dimension that are side by side are joined, so that they need not be padded
-        and added; the others are.
+        Parts of one dimension that are side by side, or between each other, are joined, so that
+        they need not be padded and added; the others are.
         """
-        parts = self.parts.pop(name, {})
+        parts = self._threaded(self.parts.pop(name, {}))
         shape = self.types[name].shape
         for axis in dict.fromkeys(part.axis for part in parts):
             mine = sorted((part for part in parts if part.axis == axis), key=lambda p: p.start)
@@ -302,10 +312,29 @@ class _Backwards:
                 self._add(name, self.build.concat([parts[part] for part in mine], axis, "parts"))
                 continue
             for part in mine:
-                low, high = [0] * len(shape), [0] * len(shape)
-                low[axis], high[axis] = part.start, shape[axis] - part.start - part.count
-                padded = Pad(tuple(low), tuple(high))
-                self._add(name, self.build.move(parts[part], padded, hint="back"))
+                steps = spaced(parts[part].shape, axis, part.start, part.step, shape[axis])
+                self._add(name, self.build.move(parts[part], *steps, hint="back"))
+
+    def _threaded(self, parts: dict[_Part, Value]) -> dict[_Part, Value]:
+        """The parts, in which every second one and those between them are one, and so on."""
+        found = dict(parts)
+        for part in sorted(parts, key=lambda part: part.start):
+            beside = part.beside
+            if len(beside) == 1 or any(other not in found for other in beside):
+                continue
+            values = [found.pop(other) for other in beside]
+            axis, shape = part.axis, values[0].shape
+            single = (*shape[: axis + 1], 1, *shape[axis + 1 :])
+            joined = self.build.concat(
+                [self.build.reshape(value, single) for value in values], axis + 1, "threads"
+            )
+            count = part.count * part.step
+            whole = _Part(axis, part.start, count)
+            value = self.build.reshape(joined, (*shape[:axis], count, *shape[axis + 1 :]))
+            if whole in found:
+                value = self.build.map(lambda a, b: a + b, found[whole], value, hint="both")
+            found[whole] = value
+        return found
 
     def _add(self, name: str, gradient: Value) -> None:
         """A value that several nodes read has the sum of what they give.

@@ -21,6 +21,7 @@ from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.check import check_graph
 from wsc.ir.graph import Concat, Contract, Graph, Index, Map, Move, Node, Reduce, Transpose, Type
 from wsc.ir.layout import Mesh, block, default_view, dense_view, local_size
+from wsc.ir.regroup import Turn, adapted, groups, single, turned
 from wsc.isa.fabric import Fabric
 from wsc.passes.between import Between
 from wsc.passes.blocks import Attention, attentions
@@ -540,11 +541,11 @@ class Split:
                 for axis, (first, count) in few:
                     value = build.slice_axis(value, axis, first, count)
             else:
-                op, spans = node.op, dict(few)
-                if isinstance(op, Move):  # to its own shape, but for transposes
-                    spans = {source_axis(op, axis): span for axis, span in few}
-                    op = Move(tuple(step for step in op.steps if isinstance(step, Transpose)))
-                rank = len(node.type.shape)
+                op, spans, rank = node.op, dict(few), len(node.type.shape)
+                if isinstance(op, Move):
+                    shape = build.value(node.inputs[0]).shape
+                    op, spans = _turned_part(op, shape, few)
+                    rank = len(shape)
                 inputs = [self._beside(build, operand, rank, spans) for operand in node.inputs]
                 with build.at(f"{node.name}.part", node.origin):
                     value = build.add(op, inputs)
@@ -552,9 +553,42 @@ class Split:
         return self.parts[key]
 
 
-def source_axis(op: Move, axis: int) -> int:
-    """The dimension that transposes bring to this place."""
-    for step in reversed(op.steps):
+def _turned_part(
+    op: Move, shape: tuple[int, ...], few: Few
+) -> tuple[Move, dict[int, tuple[int, int]]]:
+    """The movement of a part of what is turned, and the positions of that which it takes.
+
+    shape: of all that is turned. few: the positions that the part has.
+    """
+    turns = [step for step in op.steps if isinstance(step, Turn)]
+    spans: dict[int, tuple[int, int]] = {}
+    for axis, span in few:
+        source = source_axis(op, shape, axis)
+        assert source is not None
+        spans[source] = span
+    own = tuple(spans[i][1] if i in spans else size for i, size in enumerate(shape))
+    steps = adapted(shape, turns, own, repeat=False)
+    assert steps is not None
+    return Move(steps), spans
+
+
+def source_axis(op: Move, shape: tuple[int, ...], axis: int) -> int | None:
+    """The dimension that a movement brings to this place on its own; None if there is none.
+
+    shape: of what is moved.
+    """
+    shapes = [shape]
+    for step in op.steps:
+        if not isinstance(step, Turn):
+            return None
+        shapes.append(turned(shapes[-1], step))
+    for step, before, after in reversed(list(zip(op.steps, shapes, shapes[1:], strict=False))):
         if isinstance(step, Transpose):
             axis = step.perm[axis]
+            continue
+        (group,) = (item for item in groups(before, after) if axis in item.new)
+        found = single(group, before, after)
+        if found is None or found[1] != axis:
+            return None
+        axis = found[0]
     return axis

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import product
+from itertools import dropwhile, product, takewhile
 from typing import ClassVar
 
 from wsc.cost import CostModel
+from wsc.cost.model import work_of
 from wsc.ir.cut import Cut, NotAlike
 from wsc.ir.forms import Form, Noted, UnknownForm, Weighed, Wish, without_form
 from wsc.ir.graph import (
@@ -59,8 +60,10 @@ from wsc.ir.tasks import (
     Load,
     LookupTask,
     MapTask,
+    MoveTask,
     Placed,
     ReduceTask,
+    Risen,
     Run,
     ScatterTask,
     Store,
@@ -77,7 +80,8 @@ from wsc.isa.shown import named
 from wsc.isa.types import DType
 from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
-from wsc.kernels.library import CHAIN_UNITS, LEFT, OUTWARDS, long_lines
+from wsc.kernels.library import LEFT, OUTWARDS, long_lines, rises
+from wsc.kernels.movement import in_stages
 from wsc.kernels.reduce import neutral
 from wsc.passes.contraction import (
     SHARE_OF_SRAM,
@@ -109,6 +113,7 @@ from wsc.passes.views import after_steps, before_steps
 
 CLEARLY = 2  # times as long as another way
 FORMED = (Contract, Reduce, Map)  # what has forms; of one node of ONNX the first is meant
+LOOKED = 8  # cycles in which a core looks whether its row may send, and tells the next one
 SHARE_OF_NUMBERS = 0.25  # of a tile's SRAM that row numbers of a lookup take at a time
 SHARE_OF_TABLE = 0.2  # of a tile's SRAM that a part of a table's gradient takes, and its updates
 
@@ -176,9 +181,10 @@ class Place(Pass[Graph, Placed]):
                     yield f"{what}, names an edge tensor '{name}' that is not there"
         stores = [task for task in after.tasks if isinstance(task, Store)]
         stored = [task.target for task in stores if not task.shape]
-        stored += {task.target for task in stores if task.shape}  # sent out part by part
+        risen = {task.target for task in after.tasks if isinstance(task, Risen)}
+        stored += {task.target for task in stores if task.shape} | risen  # sent out part by part
         products = [task for task in after.tasks if isinstance(task, ContractTask)]
-        stored += [task.target for task in products if task.target]
+        stored += [name for task in products for name in (task.target, task.away) if name]
         sent = (Kind.OUTPUT, Kind.KEPT)
         wanted = [tensor.name for tensor in after.edge_tensors if tensor.kind in sent]
         if self.cut is not None:
@@ -189,6 +195,8 @@ class Place(Pass[Graph, Placed]):
         for number, task in enumerate(after.tasks):
             if isinstance(task, Store):
                 gone.discard(task.target)
+            elif isinstance(task, ContractTask):
+                gone.discard(task.away)
             elif isinstance(task, Load) and task.source in gone:
                 yield f"task {number}, Load, takes in '{task.source}' before it was sent out"
 
@@ -291,6 +299,9 @@ class Placer(Values):
     of_blocks: set[str] = field(default_factory=set[str])  # what the block at hand reads of others
     made_of_blocks: set[str] = field(default_factory=set[str])  # see ``_given_by_blocks``
     begins: set[str] = field(default_factory=set[str])  # what the first node of each layer gives
+    leaving_beside: dict[str, tuple[Node, View]] = field(  # by the product during which it leaves
+        default_factory=dict[str, "tuple[Node, View]"]
+    )
 
     def __post_init__(self) -> None:
         Values.__post_init__(self)  # slots: no super() without arguments
@@ -885,12 +896,43 @@ class Placer(Values):
         right = None if streamed else self.bring(b, choice.b, outside=around)
         out = self.fresh(node.output, node.type.dtype, choice.out)
         task = choice.task(op, left, right, self.outside[b] if streamed else "", out, self.origin)
+        keep, beside = self.leaving_beside.pop(node.output, (None, None))
+        if keep is not None and beside is not None:
+            if streamed and choice.reduce and _hides(choice, beside):
+                task = replace(task, beside=beside, away=keep.output)
+            else:
+                self.tasks.append(Store(beside, keep.output, origin=keep.origin))
         target = self._leaving_west(node, choice)
         if target:
             task = replace(task, target=target)
             self.stored.add(target)
         self.tasks.append(choice.with_buffers(task, partial(self.buffer, node.output)))
         self.homes[node.output] = out
+
+    def leaves_beside(self, node: Node, view: View) -> bool:
+        """Whether what a node sends away leaves during the longest product of its layer.
+
+        A stream unit of each tile sends its part, one row after the other.
+        """
+        able = self.fabric.stream_units > OUTWARDS and self.fabric.semaphores > LEFT
+        if not able or {"x", "y"} - {extent.axis for extent in view.extents}:
+            return False
+        later = dropwhile(lambda item: item is not node, self.graph.nodes)
+        next(later)
+        layer = takewhile(lambda item: item.output not in {*self.begins, self.turn}, later)
+        weights = {constant.name for constant in self.graph.constants}
+        products = [
+            item
+            for item in layer
+            if isinstance(item.op, Contract)
+            and weights.intersection(item.inputs)
+            and item.output not in self.leaving_beside
+        ]
+        longest = max(products, key=work_of, default=None)
+        if longest is None:
+            return False
+        self.leaving_beside[longest.output] = (node, view)
+        return True
 
     def _leaving_west(self, node: Node, choice: Choice) -> str:
         """The output as which a product leaves while it is made, block after block; "" if it stays.
@@ -934,7 +976,8 @@ class Placer(Values):
                 return choose_contraction(op, *types, False, *at, self.cost, self.same_order, True)
 
             shares = (
-                pieces(op, a, b, at, self.mesh, int(n * room), choose) for n in (PIECE, WHOLE)
+                pieces(op, a, b, at, self.mesh, int(n * room), choose, self._cycles_of_piece)
+                for n in (PIECE, WHOLE)
             )
             self.cuts[key] = next((cut for cut in shares if cut is not None), None)
         cut = self.cuts[key]
@@ -943,50 +986,99 @@ class Placer(Values):
         layouts, name = (cut.choice.a, cut.choice.b), operands[cut.side]
         other = self.bring(operands[1 - cut.side], layouts[1 - cut.side])
         source, shape = self.view(name), (a, b)[cut.side].shape
-        # The edge takes a piece while the core makes the next one, if a unit is free for that.
-        aside = self._sent_aside(node, cut.choice)
-        if aside:
-            self.tasks.append(Aside(origin=self.origin))
-        out: View | None = None
+        # The sums of a piece go up the columns, and out, while the next one is made.
+        rising = self._rises(cut.choice) and len(self.leaving[node.output]) == 1
+        sums, value = self._room_of_sums(node, cut.choice) if rising else (None, None)
+        coming: int | None = None  # where the piece before begins, whose sums are on their way
         for start in range(0, shape[cut.axis], cut.size):
             starts = tuple(start if i == cut.axis else 0 for i in range(len(shape)))
             sizes = tuple(cut.size if i == cut.axis else n for i, n in enumerate(shape))
             part = Slice(starts, sizes, (1,) * len(shape))
+            done = len(self.tasks)
             taken = self._moved(name, source, (part,), layouts[cut.side], None)
             left, right = (taken, other) if cut.side == 0 else (other, taken)
-            if out is None or not aside:
-                out = self.fresh(node.output, node.type.dtype, cut.choice.out)
+            if sums is not None:
+                if coming is not None:
+                    self._move_during(done)
+                    self._show_risen(node, cut, sums, value, coming)
+                task = cut.choice.task(cut.op, left, right, "", sums, self.origin)
+                self.tasks.append(replace(task, rises=True))
+                coming = start
+                continue
+            out = self.fresh(node.output, node.type.dtype, cut.choice.out)
             task = cut.choice.task(cut.op, left, right, "", out, self.origin)
-            task = cut.choice.with_buffers(task, partial(self.buffer, node.output))
-            self.tasks.append(replace(task, waits=aside))
-            self._show_part(node, cut.shown(out, start), aside)
-        if aside and out is not None:
-            self.tasks.append(Aside((out,), origin=self.origin))
+            self.tasks.append(cut.choice.with_buffers(task, partial(self.buffer, node.output)))
+            self._show_part(node, cut.shown(out, start))
+        if sums is not None and coming is not None:
+            self._show_risen(node, cut, sums, value, coming)
+            if value is not None:
+                self.tasks.append(Aside((value,), origin=self.origin))
         return True
 
-    def _sent_aside(self, node: Node, choice: Choice) -> bool:
-        """Whether a stream unit sends out pieces of this form, that of the northern tiles.
+    def _move_during(self, number: int) -> None:
+        """Have a move's messages on their way while the task before it, a product, is done.
 
-        Sums of halves are made in a buffer of their own, and in their place when they are complete;
-        those of a chain along the row arrive there before.
+        They go to where nothing was since the broadcast before: who has taken that knows that its
+        root is done with what was there.
+        """
+        before, move, *rest = self.tasks[number - 1 :]
+        if not isinstance(move, MoveTask) or rest:
+            return
+        stages = in_stages(move, self.mesh)
+        if len(stages) > 1:
+            sends, takes = stages
+            self.tasks[number - 1 :] = [sends, before, takes]
+
+    def _rises(self, choice: Choice) -> bool:
+        """Whether the sums of a piece go up the columns beside the core.
+
+        Then not all tiles of a column get them, but the northern one, which sends them out.
         """
         axes = {extent.axis for extent in choice.out}
-        units, semaphores = self.fabric.stream_units, self.fabric.semaphores
-        able = units > CHAIN_UNITS and semaphores > LEFT and node.type.dtype is DType.F16
-        once = len(choice.out) <= self.fabric.dimensions and len(self.leaving[node.output]) == 1
-        return able and once and not choice.reduce and "x" in axes and "y" not in axes
+        down = choice.combined == "y" and "x" in axes and "y" not in axes
+        return rises(self.fabric) and down and len(choice.out) <= self.fabric.dimensions
+
+    def _cycles_of_piece(self, choice: Choice) -> int:
+        """Cycles of a piece; the next one is moved while its sums go up."""
+        if not self._rises(choice):
+            return choice.cycles
+        words = local_size(choice.out)
+        late = max(words - choice.moving, 0)
+        return choice.cycles - self.cost.all_reduce_along(words, "y") + late
+
+    def _room_of_sums(self, node: Node, choice: Choice) -> tuple[View, View | None]:
+        """Where the sums of pieces are made, and where they are rounded if they leave in halves.
+
+        From there a stream unit sends them out while the core makes the next piece.
+        """
+        sums = self.fresh(node.output, DType.F32, choice.out, "sums")
+        if node.type.dtype is DType.F32:
+            return sums, None
+        self.tasks.append(Aside(origin=self.origin))
+        return sums, self.fresh(node.output, node.type.dtype, choice.out)
+
+    def _show_risen(
+        self, node: Node, cut: Pieces, sums: View, value: View | None, start: int
+    ) -> None:
+        """Send a piece out whose sums have come up the columns."""
+        (output,) = self.leaving[node.output]
+        shape, parts = self.types[node.output].shape, cut.shown(sums, start)
+        rounded = None if value is None else cut.shown(value, start)
+        task = Risen(parts, rounded, output.name, shape, origin=(output.name,))
+        self.tasks.append(task)
+        self.stored.add(output.name)
 
     def _only_shown(self, node: Node) -> bool:
         """Whether nothing but the edge wants what a node of a training step gives."""
         return node.output in self.leaving and node.output not in self.read
 
-    def _show_part(self, node: Node, part: View, aside: bool = False) -> None:
-        """Send a part of an output out. aside: on a stream unit."""
+    def _show_part(self, node: Node, part: View) -> None:
+        """Send a part of an output out."""
         origin = self.origin
         for output in self.leaving[node.output]:
             self.origin = (output.name,)
             shape = self.types[node.output].shape
-            self.tasks.append(Store(part, output.name, shape, aside, origin=self.origin))
+            self.tasks.append(Store(part, output.name, shape, origin=self.origin))
             self.stored.add(output.name)
         self.origin = origin
 
@@ -1404,6 +1496,17 @@ def _no_windows(op: Contract) -> bool:
         entry.offset == 0 and len(entry.terms) <= 1 and all(c == 1 for _, c in entry.terms)
         for entry in (*op.index_a, *op.index_b)
     )
+
+
+def _hides(choice: Choice, value: View) -> bool:
+    """Whether it is quicker if a value leaves during a product than if the core sends it.
+
+    Each owner's turn looks whose row has its own, and each row waits in one of them.
+    """
+    rows = max(-(-e.size // e.step) for e in value.extents if e.axis == "y")
+    owners = max(-(-e.size // e.step) for e in choice.out if e.axis == "x")
+    hidden = min(rows * value.local_size, choice.bound.roofline)
+    return hidden > LOOKED * (rows + owners)
 
 
 def _names(node: Node) -> tuple[str, ...]:

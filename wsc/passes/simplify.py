@@ -154,7 +154,7 @@ def cut_apart(graph: Graph) -> Graph:
 
 
 def tidy(steps: tuple[MoveStep, ...]) -> tuple[MoveStep, ...]:
-    """Adjacent reshapes and transposes merged."""
+    """Adjacent reshapes, transposes and slices merged."""
     kept: list[MoveStep] = []
     for step in steps:
         last = kept[-1] if kept else None
@@ -162,12 +162,25 @@ def tidy(steps: tuple[MoveStep, ...]) -> tuple[MoveStep, ...]:
             kept[-1] = step
         elif isinstance(step, Transpose) and isinstance(last, Transpose):
             kept[-1] = Transpose(tuple(last.perm[i] for i in step.perm))
+        elif isinstance(step, Slice) and isinstance(last, Slice):
+            kept[-1] = _within(last, step)
         else:
             kept.append(step)
         last = kept[-1]
         if isinstance(last, Transpose) and last.perm == tuple(range(len(last.perm))):
             kept.pop()
     return tuple(kept)
+
+
+def _within(outer: Slice, inner: Slice) -> Slice:
+    """A slice of what a slice gives, as one."""
+    starts = zip(outer.starts, inner.starts, outer.steps, strict=True)
+    strides = zip(outer.steps, inner.steps, inner.sizes, strict=True)
+    return Slice(
+        tuple(first + more * step for first, more, step in starts),
+        inner.sizes,
+        tuple(step * again if size > 1 else 1 for step, again, size in strides),
+    )
 
 
 def unspread(graph: Graph) -> Graph:

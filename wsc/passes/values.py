@@ -178,8 +178,14 @@ class Values:
         (value,) = node.inputs
         view = self.view(value)
         self._edge(node.output, Kind.KEPT, node.type, "")
-        self.tasks.append(Store(view, node.output, origin=self.origin))
         self.outside[node.output], self.away[node.output] = node.output, view.extents
+        if not self.leaves_beside(node, view):
+            self.tasks.append(Store(view, node.output, origin=self.origin))
+
+    def leaves_beside(self, node: Node, view: View) -> bool:
+        """Whether what a node sends away leaves while something else is computed."""
+        del node, view
+        return False
 
     def come_back(self, value: str) -> None:
         """Have what was sent away come back to where it was, as far as a value is made of it."""
@@ -473,7 +479,7 @@ class Values:
         out = self.fresh(value, dtype, extents)
         for task in tasks:
             first, last = task is tasks[0], task is tasks[-1]
-            task = replace(task, out=out, barrier=first, waits=last, joined=True)
+            task = replace(task, out=out, barrier=first, joined=last, stage="" if last else "send")
             self.tasks.append(task)
         return out
 

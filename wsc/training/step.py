@@ -34,7 +34,7 @@ from wsc.passes.layers import find_layers
 from wsc.passes.simplify import unspread
 from wsc.passes.stage import run
 from wsc.pipeline import Compiled
-from wsc.training.losses import Loss, add_loss
+from wsc.training.losses import Labels, Loss, add_loss, labels_of
 from wsc.training.model import Preparation
 
 if TYPE_CHECKING:
@@ -137,7 +137,8 @@ class Step:
     the loss: they stay as they are. short: of a deep network the forward graph of a few layers that
     stand for all. fabric: what has no room there as a whole is done part by part; None if that is
     not known. whole: the step in which nothing is. away: what layers hand on
-    leaves at the edge, and comes back for the backward pass.
+    leaves at the edge, and comes back for the backward pass. labels: what they may be; None of a
+    loss without classes.
     """
 
     forward: Graph
@@ -150,6 +151,7 @@ class Step:
     fabric: Fabric | None = None
     whole: Step | None = None
     away: bool = False
+    labels: Labels | None = None
 
     @cached_property
     def graph(self) -> Graph:
@@ -301,7 +303,15 @@ def build_step(
     updates += [Update(name, "take", (), after) for name, after in preparation.taken.items()]
     masters = {name: master(name, item) for name, item in preparation.tensors.items()}
     still = tuple(name for name in named if name not in trained)
-    return replace(step, updates=tuple(updates), masters=masters, states=tuple(states), still=still)
+    scores = _scored(graph, loss, tuple(preparation.taken.values()))
+    return replace(
+        step,
+        updates=tuple(updates),
+        masters=masters,
+        states=tuple(states),
+        still=still,
+        labels=labels_of(loss, graph.types()[scores.value].shape),
+    )
 
 
 def _with_gradients(differentiate: Differentiate, forward: Graph) -> Graph:
@@ -380,8 +390,25 @@ def with_loss(graph: Graph, loss: Loss, kept: Sequence[str], scale: str) -> Grap
 
     Raises CompileError for a loss that the outputs do not have.
     """
-    outputs = {output.name: output for output in graph.outputs}
-    taken = [outputs.pop(name) for name in dict.fromkeys(kept)]
+    output = _scored(graph, loss, kept)
+    outputs = {item.name: item for item in graph.outputs}
+    taken = [outputs[name] for name in dict.fromkeys(kept)]
+    build = GraphBuilder.of(graph)
+    value = add_loss(build, loss, build.value(output.value), output.host_dtype)
+    if scale:
+        build.input(scale, Type(DType.F32, ()), "float32")
+    shown = [GraphOutput(LOSS, value.name, "float32"), *taken]
+    result = build.finish(shown).with_(files=graph.files)
+    check_graph(result)
+    return result
+
+
+def _scored(graph: Graph, loss: Loss, kept: Sequence[str]) -> GraphOutput:
+    """The output that a loss is of. kept: those that are for something else.
+
+    Raises CompileError if it is none of the model's, or none that a loss can be of.
+    """
+    outputs = {output.name: output for output in graph.outputs if output.name not in kept}
     name = loss.output or next(iter(outputs), "")
     if name not in outputs:
         listed = ", ".join(map(shortened, outputs)) or "none"
@@ -396,12 +423,4 @@ def with_loss(graph: Graph, loss: Loss, kept: Sequence[str], scale: str) -> Grap
             f"loss: output {shortened(name)!r} is {dtypes[name].value}, and a loss is of floats: "
             f"name another output (output=NAME; there are: {able or 'none'})"
         )
-    build = GraphBuilder.of(graph)
-    output = outputs[name]
-    value = add_loss(build, loss, build.value(output.value), output.host_dtype)
-    if scale:
-        build.input(scale, Type(DType.F32, ()), "float32")
-    shown = [GraphOutput(LOSS, value.name, "float32"), *taken]
-    result = build.finish(shown).with_(files=graph.files)
-    check_graph(result)
-    return result
+    return outputs[name]
