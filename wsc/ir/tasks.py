@@ -242,11 +242,11 @@ class MoveTask(Task):
     barrier: meet the tiles that are sent to before the first remote store (not needed when a move
       just before met all of them for the same output).
     lines: where nothing leaves a row, or a column, only its tiles meet.
+    waits: for what comes to this tile; not if a later move into the same output waits for all.
+    joined: moves before this one gave the other parts of the output, and did not wait.
     stage: one of two tasks of which the move is made where all of a line goes to its root and from
       there to the line. "send": the messages, for whose words the root has room; "take": the rest.
       Between the two tiles may do something else. "" where one task does all of it.
-    waits: for what comes to this tile; not if a later move into the same output waits for all.
-    joined: moves before this one gave the other parts of the output, and did not wait.
     """
 
     value: Read[View]
@@ -255,9 +255,9 @@ class MoveTask(Task):
     fill: float | None = None
     barrier: bool = True
     lines: bool = False
-    stage: Fact[str] = ""
     waits: bool = True
     joined: bool = False
+    stage: Fact[str] = ""
 
 
 @dataclass(frozen=True, slots=True)

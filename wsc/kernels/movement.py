@@ -76,8 +76,8 @@ class _Mover:
 
     def _take(self, remote: bool) -> None:
         """Wait for what comes; who has it for a line hands it on."""
-        task, asm = self.task, self.asm
-        if remote and task.waits:
+        asm = self.asm
+        if remote and self.task.waits:
             self._wait()
         if self.spread == ["x", "y"]:
             with asm.when(COLUMN.along, "==", COLUMN.root):

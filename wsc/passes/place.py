@@ -593,7 +593,7 @@ class Placer(Values):
         found, node = self.current(value), self.lazy.get(value)
         if not (self.resident or self._given_by_blocks(value)):
             return None
-        extents = self._of_blocks(value) if found is None else found.extents
+        extents = None if found is None else found.extents
         if extents is None and node is not None and isinstance(node.op, Move):
             source = self._resting(node.inputs[0])
             extents = None if source is None else after_steps(source, node.op.steps)
@@ -685,26 +685,6 @@ class Placer(Values):
             if found is not None and all(is_plain(extent) for extent in found):
                 return found
         return None
-
-    def _of_blocks(self, value: str) -> Extents | None:
-        """The layout of what blocks of keys give, joined, in which each part stays where it is.
-
-        A part is the same in all tiles of a line, each of which then has some positions of all.
-        """
-        node = self.lazy.get(value)
-        if node is None or not isinstance(node.op, Concat):
-            return None
-        found = [self.current(name) if block_of(name) else None for name in node.inputs]
-        parts = [view.extents for view in found if view is not None]
-        axis, alike = (
-            node.op.axis,
-            {(*part[: node.op.axis], *part[node.op.axis + 1 :]) for part in parts},
-        )
-        free = {"x", "y"} - {extent.axis for part in parts for extent in part}
-        if len(parts) < len(found) or len(alike) > 1 or len(free) != 1:
-            return None
-        joined = block(node.type.shape[axis], free.pop(), self.mesh)
-        return (*parts[0][:axis], joined, *parts[0][axis + 1 :])
 
     @property
     def shares_lines(self) -> bool:

@@ -479,7 +479,7 @@ class Values:
         out = self.fresh(value, dtype, extents)
         for task in tasks:
             first, last = task is tasks[0], task is tasks[-1]
-            task = replace(task, out=out, barrier=first, waits=last, joined=True)
+            task = replace(task, out=out, barrier=first, waits=last, joined=last)
             self.tasks.append(task)
         return out
 
