@@ -20,7 +20,7 @@ LOOK, ANEW, SUMS = (
     ":anew",
     ":sums",
 )  # what is done with a block of keys; its number follows
-_BLOCK = re.compile(rf"(.*)({LOOK}|{ANEW}|{SUMS})\d+")
+_BLOCK = re.compile(rf"(.*)({LOOK}|{ANEW}|{SUMS})(\d+)")
 NUMBER = "#"  # stands for any number in what names of a family have in common
 
 
@@ -146,6 +146,12 @@ def block_of(name: str, kind: str = "") -> str:
     """
     found = _BLOCK.match(name)
     return found[0] if found and kind in ("", found[2]) else ""
+
+
+def block_number(name: str) -> int | None:
+    """The number of the block of keys for which a node, or what it gives, is; None of any other."""
+    found = _BLOCK.match(name)
+    return int(found[3]) if found else None
 
 
 def in_blocks(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -12,7 +13,7 @@ from wsc.errors import CompileError, shortened
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.check import check_graph
 from wsc.ir.graph import Arg, Graph, GraphOutput, Map, Move, Node, Pad, Reduce, Slice, Step
-from wsc.ir.naming import ANEW, block_of
+from wsc.ir.naming import ANEW, block_number, block_of
 from wsc.isa.types import DType
 from wsc.isa.values import WITHOUT
 from wsc.passes.adjoint import NoDerivative, Place, adjoint
@@ -133,6 +134,12 @@ def _stretches(nodes: Sequence[Node]) -> dict[int, int]:
                 found[number - 1] = first
             first, before = number, here
     return found
+
+
+def _left_out(part: Value, behind: Value) -> int:
+    """How many blocks of keys were left out between those that give two parts of a gradient."""
+    first, second = block_number(part.name), block_number(behind.name)
+    return 0 if first is None or second is None else max(second - first - 1, 0)
 
 
 class _Backwards:
@@ -281,17 +288,21 @@ class _Backwards:
         """Bring together what those give that read parts of a value.
 
         Parts of one dimension that are side by side are joined, so that they need not be padded
-        and added; the others are.
+        and added; the others are. Where blocks of keys were left out, the one before them stands
+        for each of their parts.
         """
         parts = self.parts.pop(name, {})
         shape = self.types[name].shape
         for axis in dict.fromkeys(part.axis for part in parts):
             mine = sorted((part for part in parts if part.axis == axis), key=lambda p: p.start)
-            ends = [0, *(part.start + part.count for part in mine)]
+            left = [_left_out(parts[a], parts[b]) for a, b in pairwise(mine)]
+            stand = list(zip(mine, [1 + more for more in (*left, 0)], strict=True))
+            ends = [0, *accumulate(part.count * times for part, times in stand)]
             if ends[-1] == shape[axis] and all(
                 part.start == end for part, end in zip(mine, ends, strict=False)
             ):
-                self._add(name, self.build.concat([parts[part] for part in mine], axis, "parts"))
+                joined = [parts[part] for part, times in stand for _ in range(times)]
+                self._add(name, self.build.concat(joined, axis, "parts"))
                 continue
             for part in mine:
                 low, high = [0] * len(shape), [0] * len(shape)

@@ -6,6 +6,9 @@ of them at the end. Until then every part would take its own room in each tile.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from wsc.ir.graph import Pad
 from wsc.ir.layout import Mesh
 from wsc.ir.tasks import MoveTask, Task, read, written
 from wsc.kernels.index_map import spreads, stays_in_tile
@@ -53,8 +56,24 @@ def _helps(tasks: list[Task], numbers: list[int], reads: dict[str, list[int]], m
     if len(moves) < len(numbers):
         return False
     # What else reads a part must come before the join; a part of a part would be moved twice.
-    freed = [m for m in moves if max(reads[m.value.buffer]) <= numbers[-1]]
-    sizes = {m.value.buffer: m.value.local_size for m in freed}
+    sizes = {
+        move.value.buffer: times * move.value.local_size
+        for move, times in zip(moves, _stands_for(moves), strict=True)
+        if max(reads[move.value.buffer]) <= numbers[-1]
+    }
     if sum(sizes.values()) < moves[0].out.local_size:
         return False
     return not any(spreads(m, mesh) for m in moves) and all(stays_in_tile(m, mesh) for m in moves)
+
+
+def _stands_for(moves: Sequence[MoveTask]) -> list[int]:
+    """How many parts of a join each move stands for: more than one where the next part of the join
+    begins further on, since blocks of keys were left out."""
+    starts = [step.low for move in moves for step in move.steps if isinstance(step, Pad)]
+    if len(starts) < len(moves):
+        return [1] * len(moves)
+    found: list[int] = []
+    for move, here, following in zip(moves, starts, [*starts[1:], None], strict=True):
+        sizes = zip(move.value.shape, here, following or here, strict=True)
+        found.append(max(1, *((after - low) // size for size, low, after in sizes if size)))
+    return found

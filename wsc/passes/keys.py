@@ -19,14 +19,42 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Contract, Graph, Index, Node, Reduce, Reduction
 from wsc.ir.layout import Mesh, block, whole
-from wsc.ir.naming import ANEW, LOOK, SUMS, block_of, in_blocks
+from wsc.ir.naming import ANEW, LOOK, SUMS, block_number, block_of, in_blocks
 from wsc.isa.program import Extent
 from wsc.isa.types import DType
 from wsc.passes.blocks import Attention
+
+BEFORE, BEHIND = 10, 10  # blocks that are kept around those that are left out, at least
+TOGETHER = 4  # blocks that take turns at most: as many, or a multiple of it, are left out
+
+
+def blocks_apart(count: int) -> int:
+    """How many of so many blocks are left out, if a few stand for all.
+
+    Blocks differ in their number alone. So the first and the last ones say how the numbers in what
+    is made of them go on, and those between become turns of a loop that nothing else has seen.
+    """
+    return max(count - BEFORE - BEHIND, 0) // TOGETHER * TOGETHER
+
+
+def left_behind(graph: Graph) -> dict[tuple[str, int], int]:
+    """How many blocks were left out behind one of them, by what is in blocks and its number."""
+    numbers: dict[str, set[int]] = {}
+    for node in graph.nodes:
+        number = block_number(node.name)
+        if number is not None:
+            numbers.setdefault(in_blocks(node.name), set()).add(number)
+    return {
+        (name, before): number - before - 1
+        for name, found in numbers.items()
+        for before, number in pairwise(sorted(found))
+        if number > before + 1
+    }
 
 
 def rows_in_blocks(graph: Graph) -> dict[str, int]:
@@ -96,11 +124,13 @@ class InKeys:
     """One attention in blocks of keys.
 
     inner: its nodes but the last, by name. size: keys of a block; the last one may have fewer.
+    few: whether some of many blocks stand for all (``blocks_apart``).
     """
 
     item: Attention
     inner: dict[str, Node]
     size: int
+    few: bool = False
     made: dict[str, Node] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -112,7 +142,7 @@ class InKeys:
         out = self.item.out
         total: Value | None = None
         result: Value | None = None
-        for number, keys in enumerate(self._blocks()):
+        for number, keys in self._blocks():
             with build.at(f"{out.name}{ANEW}{number}", out.origin):
                 scores = self._logits(build, keys)
                 shares = build.map(lambda s, c: (s - c).op("exp"), scores, shift, hint="shares")
@@ -128,18 +158,22 @@ class InKeys:
             dtype, rows = out.type.dtype, self._in_rows(build, total)
             return build.map_as_is(lambda r, t: (r / t).cast(dtype), result, rows)
 
-    def _blocks(self) -> Iterator[tuple[int, int]]:
-        """The first key of each block, and how many it has."""
+    def _blocks(self) -> Iterator[tuple[int, tuple[int, int]]]:
+        """The number of each block that is there, its first key, and how many it has."""
         total = self.item.scores.type.shape[self.item.axis]
-        for start in range(0, total, self.size):
-            yield start, min(self.size, total - start)
+        count = -(-total // self.size)
+        left = blocks_apart(count) if self.few else 0
+        for number in range(count):
+            if not BEFORE <= number < BEFORE + left:
+                start = number * self.size
+                yield number, (start, min(self.size, total - start))
 
     def _shift(self, build: GraphBuilder) -> Value:
         """The logarithm of the sum of each row, which counts as a constant."""
         out, axis = self.item.out, (self.item.axis,)
         most: Value | None = None
         total: Value | None = None
-        for number, keys in enumerate(self._blocks()):
+        for number, keys in self._blocks():
             with build.at(f"{out.name}{LOOK}{number}", out.origin):
                 scores = self._logits(build, keys)
                 here = build.reduce(Reduction.MAX, scores, axis, True, "most", still=True)

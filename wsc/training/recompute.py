@@ -101,7 +101,7 @@ def _beyond(step: Step, fabric: Fabric) -> bool:
 
     def bytes_of(node: Node) -> int:
         """Of what a node gives, in all layers that it stands for."""
-        times = 1 if deep is None else deep.cut.times(node)
+        times = 1 if deep is None or deep.cut is None else deep.cut.times(node)
         return times * node.type.size * node.type.dtype.bytes
 
     room = SURELY * fabric.sram_bytes * fabric.width * fabric.height
