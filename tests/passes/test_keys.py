@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 import wsc
@@ -15,13 +17,14 @@ from wsc.api import compile_step
 from wsc.frontend import import_onnx
 from wsc.frontend.store import Seed
 from wsc.ir.graph import Graph, Map
-from wsc.ir.naming import ANEW, block_of
+from wsc.ir.naming import ANEW, block_number, block_of
+from wsc.ir.tasks import Placed
 from wsc.isa.fabric import find_fabric
 from wsc.isa.types import DType
 from wsc.models.language import Task, build, find_shape
 from wsc.passes.blocks import attentions
 from wsc.passes.groups import Groups, in_groups, inner_nodes
-from wsc.passes.keys import InKeys
+from wsc.passes.keys import InKeys, blocks_apart, left_behind
 from wsc.passes.late import Late
 from wsc.training.losses import parse_loss
 from wsc.training.step import Step, build_step, parse_optimizer
@@ -150,3 +153,85 @@ def test_long_sequences_go_in_blocks_of_whole_rows() -> None:
     found = Groups(replace(fabric, sram_bytes=8192)).apply(graph)
     blocks = {block_of(node.name, ANEW) for node in found.nodes} - {""}
     assert len(blocks) == 11  # of six keys, which are those of two rows of tiles
+
+
+def in_parts(patch: pytest.MonkeyPatch, keys: int, joined: bool = True) -> None:
+    """Let attention go in blocks of so many keys, of which a few stand for all from 16 on.
+
+    joined: heads and sequences are one dimension, as where they find no room.
+    """
+    patch.setattr(Groups, "_way", lambda self, types, item: keys)
+    patch.setattr("wsc.passes.keys.BEFORE", 6)
+    patch.setattr("wsc.passes.keys.BEHIND", 6)
+    if joined:
+        patch.setattr(Groups, "_room", lambda *_: False)
+
+
+def both_ways(model: onnx.ModelProto, loss: str, **options: Any) -> tuple[int, int]:
+    """Compile a step by a few blocks, and by all of them: it has to be the same.
+
+    Returns:
+        How often blocks were left out when it was placed for the last time, and how many tasks
+        fewer that were.
+    """
+    seen: list[Placed] = []
+
+    def observe(name: str, stage: object) -> None:
+        if isinstance(stage, Placed) and name == "place":
+            seen.append(stage)
+
+    few = compile_step(model, loss, "sgd", observe=observe, weights=Seed(0), **options)
+    last = seen[-1]
+    many = compile_step(model, loss, "sgd", observe=observe, weights=Seed(0), whole=True, **options)
+    assert few.text == many.text
+    assert few.assembly == many.assembly
+    assert few.notes == many.notes
+    return len(last.gaps), len(seen[-1].tasks) - len(last.tasks)
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "tokens", "keys", "fabric", "recompute"),
+    [
+        ("gpt-neox-20b", 1, 17, 1, "4x17", "none"),
+        ("llama3-8b", 2, 35, 2, "4x18", "edge"),  # the last block has one key
+    ],
+)
+def test_a_few_blocks_stand_for_all(
+    name: str,
+    layers: int,
+    tokens: int,
+    keys: int,
+    fabric: str,
+    recompute: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    in_parts(monkeypatch, keys)
+    shape = find_shape(name).sized(layers=layers, hidden=32, heads=4, ffn=8, vocabulary=8)
+    shape = shape.sized(kv_heads=2) if name.startswith("llama") else shape
+    model = build(shape, Task(sequence=tokens, batch=2))
+    gaps, fewer = both_ways(model, "cross_entropy", fabric=fabric, recompute=recompute)
+    assert gaps == (3 if recompute == "none" else 5 * layers)
+    assert fewer > 100
+
+
+def test_blocks_that_do_not_go_on_evenly_are_placed_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Here a block is a part of a row of tiles, and the next one may begin in the same row."""
+    in_parts(monkeypatch, 1, joined=False)
+    model = decoder(1, hidden=8, heads=2, tokens=17)
+    assert both_ways(model, "mse", fabric="2x5", recompute="none") == (0, 0)
+
+
+def test_blocks_are_left_out_where_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    for count in range(120):
+        left = blocks_apart(count)
+        assert left % 4 == 0  # so that what takes turns goes on behind them
+        assert count - left >= 20 or not left
+        assert count - left < 24
+    monkeypatch.setattr(Groups, "_way", lambda self, types, item: 1)
+    graph = import_onnx(decoder(1, hidden=8, heads=2, tokens=29), {}, {}, DType.F32)
+    found = Groups(find_fabric("wse2").sized(2, 29), few=True).apply(graph)
+    assert left_behind(found) == {("h.0.mixed", 9): 8}
+    numbers = {block_number(node.name) for node in found.nodes} - {None}
+    assert numbers == {*range(10), *range(18, 29)}
