@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,7 +10,6 @@ import numpy.typing as npt
 
 from wsc.isa import expr as ex
 from wsc.isa.program import Direction, Region, Transfer
-from wsc.isa.turns import plain_transfers
 from wsc.isa.types import Control, DType, Side
 from wsc.isa.verify.context import Context
 from wsc.isa.verify.follow import Traffic
@@ -56,16 +56,23 @@ class Ends:
     cores: dict[str, Traffic]
     unknown: set[str] = field(default_factory=set[str])
     ports: dict[tuple[str, Side], Port] = field(default_factory=dict[tuple[str, Side], Port])
+    known: dict[Hashable, tuple[Counts, Counts]] = field(
+        default_factory=dict[Hashable, tuple[Counts, Counts]]
+    )
 
     def __post_init__(self) -> None:
         for traffic in self.cores.values():
             self.unknown |= {color for _, color in traffic.unknown}
-        for transfer in plain_transfers(self.context.program):
+        for transfer in self.context.played:
             self._transfer(transfer)
 
     def _transfer(self, transfer: Transfer) -> None:
         region = self.context.regions[transfer.region]
-        once, guard = self._repetitions(transfer, region)
+        key = (transfer.region, transfer.side, transfer.guard, transfer.dims, transfer.repeat)
+        known = self.known.get(key)
+        if known is None:  # the turns of a loop are mostly alike
+            known = self.known[key] = self._repetitions(transfer, region)
+        once, guard = known
         count = transfer.repeat[1] if transfer.repeat else 1
         parts = len(once)  # repetitions that are told apart
         rows = transfer.lookup.count if transfer.lookup else 1
