@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def without_collection() -> Generator[None]:
-    """Let no garbage be looked for while the block lasts.
+    """Let no garbage be looked for while the block lasts, or the function that is marked with it.
 
-    A parser or compiler keeps nearly all that it makes, and looking through it costs a third of
-    its time.
+    A parser or compiler keeps nearly all that it makes, and looking through it costs up to a third
+    of its time.
     """
     enabled = gc.isenabled()
     gc.disable()

@@ -7,6 +7,7 @@ All SRAM addresses and strides are in bytes; all edge-tensor offsets are in elem
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -371,6 +372,11 @@ class EdgeTensor:
     def host(self) -> np.dtype:
         """The type that the host sees; without a name of its own, that of the elements."""
         return np.dtype(self.host_dtype) if self.host_dtype else self.dtype.numpy
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of its elements in the fabric's type."""
+        return math.prod(self.shape) * self.dtype.bytes
 
 
 @dataclass(frozen=True, slots=True)

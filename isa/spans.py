@@ -32,6 +32,20 @@ class Span:
         """Where a step touches something outside [0, size)."""
         return self.some & ((self.least < 0) | (self.greatest >= size))
 
+    def meets(self, begin: int, end: int) -> np.ndarray:
+        """Where it touches something within [begin, end), or steps over a part of that."""
+        return self.some & (self.least < end) & (self.greatest >= begin)
+
+    def joined(self, other: Span) -> Span:
+        """From the least of both to the greatest of both."""
+        least = np.where(self.some, self.least, other.least)
+        greatest = np.where(self.some, self.greatest, other.greatest)
+        return Span(
+            np.where(other.some, np.minimum(least, other.least), least),
+            np.where(other.some, np.maximum(greatest, other.greatest), greatest),
+            self.some | other.some,
+        )
+
 
 def spanned(base: Any, dims: Iterable[tuple[Any, Any]]) -> Span:
     """What ``base + sum(index * stride)`` reaches while each index runs below its extent.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from wsc.isa.fabric import Fabric
@@ -206,11 +205,7 @@ def values_bytes(sizes: Sizes) -> int:
 
 def edge_bytes(program: Program) -> int:
     """Bytes of inputs and outputs in the fabric's types."""
-    return sum(
-        math.prod(tensor.shape) * tensor.dtype.bytes
-        for tensor in program.edge_tensors
-        if not tensor.kind.stored
-    )
+    return sum(tensor.bytes for tensor in program.edge_tensors if not tensor.kind.stored)
 
 
 def require_for_program(

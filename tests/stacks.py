@@ -116,6 +116,18 @@ def residual(layers: int, hidden: int = 8, tokens: int = 5) -> onnx.ModelProto:
     return stack.model(x)
 
 
+def normed_behind(layers: int, hidden: int = 8, tokens: int = 5) -> onnx.ModelProto:
+    """Layers with their norm at the end, as BERT has them, and one more norm in front of all."""
+    stack = Stack(hidden, 2, tokens)
+    x = stack.norm("embedding.ln", "x")
+    for number in range(layers):
+        name = f"h.{number}"
+        inner = stack.dense(f"{name}.up", x, hidden, hidden)
+        inner = stack.node("Add", f"{name}.sum", x, stack.node("Tanh", f"{name}.tanh", inner))
+        x = stack.norm(f"{name}.ln", inner)
+    return stack.model(x)
+
+
 def patchwork(layers: int = 3) -> onnx.ModelProto:
     """Layers between others: a plain product, a stack, a norm, a second stack of wider names."""
     stack = Stack(16, 2, 6)

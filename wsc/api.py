@@ -26,6 +26,7 @@ from wsc.errors import CompileError, OtherMachine, shortened
 from wsc.ir.forms import HOLDS, Noted, UnknownForm, Weighed, Wish, read_wish, without_form
 from wsc.ir.graph import Constant, Member, Type
 from wsc.isa.asked import asked
+from wsc.isa.collection import without_collection
 from wsc.isa.fabric import DEFAULT, Fabric, FabricError, description_files, find_fabric, stated_size
 from wsc.isa.files import read_text
 from wsc.isa.machine import described, is_preset, machine_of, strange
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from wsc.pipeline import Compiled, Observer
     from wsc.runs import Run, RunOptions, ValuesOptions, ValuesRun
     from wsc.runtime.reference.session import Session
+    from wsc.training.losses import Labels
     from wsc.views.estimate import Estimate
     from wsc.views.inspect import NodeView
 
@@ -78,7 +80,8 @@ class Program(Shown):
     they are only in the model. constants: the tensors that the weights name. files: those that
     it was made from; ``save`` replaces none of them. notes: sentences on what the
     user should know of it. checkpoint: the folder of weights that are not in ``folder``. noted:
-    how nodes got their forms, of a program that was just compiled.
+    how nodes got their forms, of a program that was just compiled. labels: what those of a training
+    step may be, of one that was just compiled.
     """
 
     assembly: Assembly
@@ -89,6 +92,7 @@ class Program(Shown):
     notes: tuple[str, ...] = ()
     checkpoint: Path | None = None
     noted: tuple[Noted, ...] = ()
+    labels: Labels | None = None
     _described: Fabric = field(init=False, repr=False)
     _temporary: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
 
@@ -461,6 +465,7 @@ def told(error: Exception) -> str:
     return f"a defect of wsc, please report it: {type(error).__name__}: {error}"
 
 
+@without_collection()
 def compile(  # noqa: A001 - the name of the command
     model: str | PathLike[str] | bytes | ModelProto | ir.Model,
     fabric: str | PathLike[str] | tuple[int, int] | Fabric | None = None,
@@ -573,6 +578,7 @@ def compile(  # noqa: A001 - the name of the command
     return program
 
 
+@without_collection()
 def compile_step(
     model: str | PathLike[str] | bytes | ModelProto | ir.Model,
     loss: str = "cross_entropy",
@@ -651,6 +657,7 @@ def compile_step(
     compiled, kept = lowered_step(step, recompute, lowered, chosen)
     program = _program(step.finish(compiled))
     program.assembly = program.assembly.with_(clip=clip, over=over)
+    program.labels = step.labels
     notes = [kept] if kept else []
     if step.still:
         names = ", ".join(map(shortened, step.still))

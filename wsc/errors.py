@@ -27,6 +27,10 @@ class CompileError(Exception):
     """A model, an option or an input that wsc refuses; the text says what and why."""
 
 
+class OpenSizes(CompileError):
+    """Dimensions of a model that have no size yet."""
+
+
 class OtherMachine(UserWarning):
     """A program was compiled for other numbers than its fabric has by now."""
 

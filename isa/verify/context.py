@@ -34,6 +34,7 @@ from wsc.isa.program import (
     WeightFile,
     edge_places,
 )
+from wsc.isa.sections import rooms
 from wsc.isa.turns import distinct_transfers, plain_transfers
 from wsc.isa.types import Side
 
@@ -104,6 +105,11 @@ class Context:
         """What a transfer moves elements of."""
         place = self.edge_places[transfer.direction, transfer.tensor]
         return self.program.edge_tensors[place]
+
+    @cached_property
+    def rooms(self) -> tuple[Tensor, ...]:
+        """The tensors in which the code of sections is."""
+        return rooms(self.program)
 
     @cached_property
     def regions(self) -> dict[str, Region]:

@@ -7,7 +7,7 @@ is drained as an output is, before the edge feeds it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,14 +30,7 @@ def inputs(context: Context) -> None:
     Of a weight, and of a large input, only as many as there are for certain: feeds may bring an
     element more than once. Expects that every transfer stays within its tensor.
     """
-    feeds: dict[str, list[Transfer]] = {}
-    for transfer in context.played:
-        if transfer.direction is Direction.FEED:
-            feeds.setdefault(transfer.tensor, []).append(transfer)
-    right: set[Hashable] = set()
-    for tensor in context.program.edge_tensors:
-        if tensor.kind is not Kind.OUTPUT:
-            _once(right, context, tensor, feeds.get(tensor.name, []), _input)
+    _each(context, Direction.FEED, frozenset(Kind) - {Kind.OUTPUT}, _input)
 
 
 def _input(context: Context, tensor: EdgeTensor, feeds: list[Transfer]) -> None:
@@ -68,36 +61,37 @@ def outputs(context: Context) -> None:
 
     Expects that every transfer stays within its tensor, so that its numbers are bounded.
     """
-    drains: dict[str, list[Transfer]] = {}
-    for transfer in context.played:
-        if transfer.direction is Direction.DRAIN:
-            drains.setdefault(transfer.tensor, []).append(transfer)
-    right: set[Hashable] = set()
-    for tensor in context.program.edge_tensors:
-        if tensor.kind in (Kind.OUTPUT, Kind.KEPT):
-            _once(right, context, tensor, drains.get(tensor.name, []), _output)
+    _each(context, Direction.DRAIN, {Kind.OUTPUT, Kind.KEPT}, _output)
 
 
-def _once(
-    right: set[Hashable],
+def _each(
     context: Context,
-    tensor: EdgeTensor,
-    transfers: list[Transfer],
+    direction: Direction,
+    kinds: Set[Kind],
     look: Callable[[Context, EdgeTensor, list[Transfer]], None],
 ) -> None:
-    """Look at a tensor, if none was right whose transfers differ from its own in names alone.
+    """Look at each tensor of some kinds, with its transfers in a direction.
 
-    So the weights of many layers, and their gradients, are looked at in one of them. right: what
-    was found to be so.
+    Of those whose transfers differ in names alone, one that is right stands for all: so the weights
+    of many layers, and their gradients, are looked at in one of them.
     """
-    same = tuple(replace(item, tensor="", nodes=(), call="") for item in transfers)
-    key = (tensor.kind, tensor.shape, same)
-    if key in right:
-        return
-    before = len(context.found)
-    look(context, tensor, transfers)
-    if len(context.found) == before:
-        right.add(key)
+    transfers: dict[str, list[Transfer]] = {}
+    for transfer in context.played:
+        if transfer.direction is direction:
+            transfers.setdefault(transfer.tensor, []).append(transfer)
+    right: set[Hashable] = set()
+    for tensor in context.program.edge_tensors:
+        if tensor.kind not in kinds:
+            continue
+        own = transfers.get(tensor.name, [])
+        same = tuple(replace(item, tensor="", nodes=(), call="") for item in own)
+        key = (tensor.kind, tensor.shape, same)
+        if key in right:
+            continue
+        before = len(context.found)
+        look(context, tensor, own)
+        if len(context.found) == before:
+            right.add(key)
 
 
 def order(context: Context) -> None:

@@ -33,32 +33,46 @@ class Piece:
     counts: Counts
 
 
+Pieces = tuple[Piece, ...]
+
+
 @dataclass(slots=True)
 class Port:
     """What the edge does with a color on one side: plays it, and takes so many at each place.
 
-    taken: by the type of the elements.
+    played: transfer by transfer; those that play the same share one object. taken: by the type of
+    the elements.
     """
 
-    played: list[Piece] = field(default_factory=list[Piece])
+    played: list[Pieces] = field(default_factory=list[Pieces])
     taken: dict[DType, Counts] = field(default_factory=dict[DType, Counts])
     transfer: Transfer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """What a transfer moves: how many elements at each place of a side, and piece by piece.
+
+    A drain plays nothing: of its pieces no one asks.
+    """
+
+    total: Counts
+    played: Pieces
 
 
 @dataclass
 class Ends:
     """What cores and the edge put into each color and take from it.
 
-    unknown: the colors of which only a run knows a count.
+    unknown: the colors of which only a run knows a count. moved: what transfers move that differ
+    in names alone.
     """
 
     context: Context
     cores: dict[str, Traffic]
     unknown: set[str] = field(default_factory=set[str])
     ports: dict[tuple[str, Side], Port] = field(default_factory=dict[tuple[str, Side], Port])
-    known: dict[Hashable, tuple[Counts, Counts]] = field(
-        default_factory=dict[Hashable, tuple[Counts, Counts]]
-    )
+    moved: dict[Hashable, _Moved] = field(default_factory=dict[Hashable, "_Moved"])
 
     def __post_init__(self) -> None:
         for traffic in self.cores.values():
@@ -68,44 +82,56 @@ class Ends:
 
     def _transfer(self, transfer: Transfer) -> None:
         region = self.context.regions[transfer.region]
-        key = (transfer.region, transfer.side, transfer.guard, transfer.dims, transfer.repeat)
-        known = self.known.get(key)
-        if known is None:  # the turns of a loop are mostly alike
-            known = self.known[key] = self._repetitions(transfer, region)
-        once, guard = known
         count = transfer.repeat[1] if transfer.repeat else 1
-        parts = len(once)  # repetitions that are told apart
         rows = transfer.lookup.count if transfer.lookup else 1
         controls = transfer.then is not Control.NONE or transfer.final is not Control.NONE
         if controls and not 0 < count * rows <= MOST_REPETITIONS:
             self.unknown.add(transfer.color)
             return
-        total = once.sum(axis=0) * rows * (count if parts == 1 else 1)
         dtype = self.context.edge_tensor(transfer).dtype
+        moved = self._moved_by(transfer, region, dtype)
         port = self._port(transfer.color, transfer.side)
         port.transfer = transfer
         if transfer.direction is Direction.DRAIN:
-            self._take(port, dtype, region, transfer.side, total)
-        elif transfer.then is Control.NONE:
-            line = self._line(region, transfer.side, total)
-            port.played.append(Piece(Control.NONE, dtype, line))
+            port.taken[dtype] = port.taken.get(dtype, 0) + moved.total
         else:
-            # Repetitions that are alike share their line: there may be very many.
-            lines = [self._line(region, transfer.side, part * rows) for part in once]
-            switch = self._line(region, transfer.side, guard)
-            for number in range(count):
-                port.played.append(Piece(Control.NONE, dtype, lines[number % parts]))
-                port.played.append(Piece(transfer.then, None, switch))
-        if transfer.final is not Control.NONE:
-            line = self._line(region, transfer.side, guard)
-            port.played.append(Piece(transfer.final, None, line))
+            port.played.append(moved.played)
         if transfer.lookup is not None:
             rows = transfer.lookup
             values = np.zeros(side_length(region, rows.side), np.int64)
             values[rows.port] = rows.count * count
             asked = self._port(rows.color, rows.side)
             asked.transfer = transfer
-            self._take(asked, DType.I32, region, rows.side, values)
+            line = self._line(region, rows.side, values)
+            asked.taken[DType.I32] = asked.taken.get(DType.I32, 0) + line
+
+    def _moved_by(self, transfer: Transfer, region: Region, dtype: DType) -> _Moved:
+        """What a transfer moves. Those that differ in tensor, call and nodes move as much: they
+        are looked at once, and share what is found."""
+        side, rows = transfer.side, transfer.lookup.count if transfer.lookup else 1
+        controls = transfer.then, transfer.final
+        key = (
+            (region.name, side, transfer.dims, transfer.repeat, transfer.guard),
+            (dtype, rows, controls),
+        )
+        if key in self.moved:
+            return self.moved[key]
+        once, guard = self._repetitions(transfer, region)
+        count = transfer.repeat[1] if transfer.repeat else 1
+        total = self._line(region, side, once.sum(axis=0) * rows * (count if len(once) == 1 else 1))
+        switch = self._line(region, side, guard)
+        played: list[Piece] = []
+        if transfer.then is Control.NONE:
+            played.append(Piece(Control.NONE, dtype, total))
+        else:
+            # Repetitions that are alike share their line: there may be very many.
+            lines = [self._line(region, side, part * rows) for part in once]
+            for number in range(count):
+                played.append(Piece(Control.NONE, dtype, lines[number % len(lines)]))
+                played.append(Piece(transfer.then, None, switch))
+        if transfer.final is not Control.NONE:
+            played.append(Piece(transfer.final, None, switch))
+        return self.moved.setdefault(key, _Moved(total, tuple(played)))
 
     def _repetitions(self, transfer: Transfer, region: Region) -> tuple[Counts, Counts]:
         """[repetitions, ports]: elements of each; one row where they are equal. And the guard."""
@@ -132,6 +158,3 @@ class Ends:
         start = region.left if along_row else region.top
         line[start : start + len(values)] = values
         return line
-
-    def _take(self, port: Port, dtype: DType, region: Region, side: Side, values: Counts) -> None:
-        port.taken[dtype] = port.taken.get(dtype, 0) + self._line(region, side, values)

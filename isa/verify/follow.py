@@ -9,7 +9,7 @@ left to the run: nothing is said of it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, Literal
 
@@ -30,7 +30,7 @@ from wsc.isa.program import (
     Statement,
     Tensor,
 )
-from wsc.isa.spans import spanned
+from wsc.isa.spans import Span, spanned
 from wsc.isa.table import BY_NAME, Category
 from wsc.isa.types import Control, DType
 from wsc.isa.values import VALUES, Class, wrap
@@ -186,6 +186,8 @@ class _Follower:
         self.seen: set[object] = set()  # calls of which all addresses have been looked at
         self.callers: list[Call] = []
         self.said: set[tuple[int, int]] = set()
+        # Of loops of which some turns are followed: what operands without a tensor reach in these.
+        self.between: list[dict[object, Span]] = []
         tiles = self.region.width * self.region.height
         self.left = MOST_VISITS * MANY_TILES // max(tiles, MANY_TILES)
 
@@ -341,6 +343,9 @@ class _Follower:
         """Follow the turns with these numbers. If not all differ, the first counts for all."""
         alike = not scope.loops[id(loop)].flow
         outer = self.traffic
+        skips = len(numbers) < int(np.max(count))
+        if skips:
+            self.between.append({})
         for turn in numbers:
             inside = where
             if not isinstance(count, int):
@@ -353,6 +358,8 @@ class _Follower:
             if alike and turn == 0:
                 outer.add(self.traffic, _clipped(count, MOST_NUMBER))
         self.traffic = outer
+        if skips:
+            self.between.pop()
 
     def _leave(self, body: tuple[Statement, ...], window: Window) -> None:
         """Statements run in a way that is not known: so is all that they do."""
@@ -441,7 +448,9 @@ class _Follower:
         assert isinstance(operand, Mem)
         split = self._operand(operand.address, scope, tuple(dim.name for dim in op.dims))
         base = self._value(split, window)
-        if base.tensor is None or base.number is None or (id(op), index) in self.said:
+        if base.number is None or (id(op), index) in self.said:
+            return
+        if base.tensor is None and not self.context.rooms:
             return
         moved: list[tuple[Number, Number]] = []
         strides = dict(split.strides)
@@ -452,9 +461,16 @@ class _Follower:
             if extent is None or stride is None:
                 return
             moved.append((extent, stride))
-        if _surely_within(base.number, moved, base.tensor.bytes - element_type(op, index).bytes):
+        size = element_type(op, index).bytes
+        if base.tensor is not None and _surely_within(base.number, moved, base.tensor.bytes - size):
             return
         span = spanned(base.number, moved)
+        if base.tensor is None:
+            # What lies between the turns that are followed is reached in others.
+            span = replace(span, greatest=span.greatest + size - 1)
+            for reached in self.between:
+                place = id(op), index, *map(id, self.callers)
+                span = reached[place] = span.joined(reached.get(place, span))
         everywhere = np.ones((1, 1), bool)
         lines = [f" (called in line {c.where.line})" for c in self.callers[-1:] if c.where.line]
         mask = everywhere if where is None else where

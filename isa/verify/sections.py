@@ -25,7 +25,6 @@ from wsc.isa.sections import (
     is_section,
     parted,
     resident,
-    rooms,
 )
 from wsc.isa.statements import expressions, instructions, statements
 from wsc.isa.types import DType
@@ -124,7 +123,7 @@ def _fed(context: Context) -> None:
 
 def _alone(context: Context) -> None:
     """Nothing but sections uses a room, or its bytes: what is written there is run."""
-    found = rooms(context.program)
+    found = context.rooms
     names = {room.name for room in found}
     for tensor in context.program.tensors:
         for room in found:

@@ -9,7 +9,8 @@ A color of which only a run knows a count is left to the run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,11 @@ from wsc.isa.program import Op, Transfer
 from wsc.isa.types import Control, DType, Side
 from wsc.isa.verify.context import NEIGHBOURS, SIDES, Context
 from wsc.isa.verify.elements import ONE_TYPE
-from wsc.isa.verify.ends import Counts, Ends
+from wsc.isa.verify.ends import Counts, Ends, Pieces
 from wsc.isa.verify.facts import Facts
 from wsc.isa.verify.follow import followed
 from wsc.isa.verify.routes import SHIFT, Network, boundary
-from wsc.isa.verify.switches import Stuck, Switched, TooMany
+from wsc.isa.verify.switches import Part, Stuck, Switched, TooMany
 
 
 def counts(context: Context, network: Network) -> None:
@@ -66,7 +67,8 @@ class _Color:
         for (color, _), port in self.ends.ports.items():
             if color == self.color:
                 found.update(port.taken)
-                found.update(piece.dtype for piece in port.played)
+                parts = {id(part): part for part in port.played}
+                found.update(piece.dtype for part in parts.values() for piece in part)
         return {dtype for dtype in found if dtype is not None}
 
     def _agree(self) -> bool:
@@ -114,7 +116,7 @@ class _Color:
             neighbours = np.arange(size).reshape(self.height, self.width)[there]
             producer[here] = np.where(receives[here], neighbours, producer[here])
             port = self.ends.ports.get((self.color, side))
-            for piece in port.played if port is not None else ():
+            for piece in chain.from_iterable(port.played if port is not None else ()):
                 if piece.control is Control.NONE and self._counts(piece.dtype):
                     at_edge = _boundary(supply, side)
                     at_edge += piece.counts * _boundary(receives, side)
@@ -133,11 +135,7 @@ class _Color:
     def _through_switches(self) -> Callable[[Side], Counts] | None:
         """Wavelets with data that leave each tile on a side; None where that is not known."""
         played = {
-            side: [
-                (piece.control, piece.counts)
-                for piece in self.ends.ports[self.color, side].played
-                if self._counts(piece.dtype)
-            ]
+            side: self._counted_parts(self.ends.ports[self.color, side].played)
             for side in NEIGHBOURS
             if (self.color, side) in self.ends.ports
         }
@@ -152,6 +150,14 @@ class _Color:
             self._stuck(stuck)
             return None
         return lambda side: found[side]
+
+    def _counted_parts(self, played: Sequence[Pieces]) -> list[Part]:
+        """Of what a port plays, the wavelets that are counted now. Equal parts stay one object."""
+        parts = {
+            id(part): [(p.control, p.counts) for p in part if self._counts(p.dtype)]
+            for part in played
+        }
+        return [parts[id(part)] for part in played]
 
     # What is told.
 

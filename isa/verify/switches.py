@@ -16,6 +16,7 @@ from wsc.isa.verify.routes import SHIFT
 Counts = npt.NDArray[np.int64]
 Item = tuple[Control, int]  # of a stream: so many wavelets with data, or control wavelets
 Stream = tuple[Item, ...]
+Part = Sequence[tuple[Control, Counts]]  # of what the ports of a side play, one after the other
 
 MOST_ITEMS = 1_000_000  # of the streams of a color that are followed through its routers
 
@@ -42,14 +43,15 @@ class Switched:
 
     owner: for each tile the number of its route plus one, or 0. positions: of each route.
     receives: for each side, where some position receives from it. put: what cores put into the
-    color, piece for piece. played: the same for the ports of each side.
+    color, piece for piece. played: the same for the ports of each side, in parts; equal parts may
+    be one object, and are looked at once then.
     """
 
     owner: Counts
     positions: Sequence[tuple[Position, ...]]
     receives: Mapping[Side, Mask]
-    put: Sequence[tuple[Control, Counts]]
-    played: Mapping[Side, Sequence[tuple[Control, Counts]]]
+    put: Part
+    played: Mapping[Side, Sequence[Part]]
 
     def leaving(self) -> dict[Side, Counts]:
         """How many wavelets with data leave each tile on each side.
@@ -62,6 +64,7 @@ class Switched:
         """
         self.routers = Routers()
         self.out = {side: np.zeros(self.owner.shape, np.int64) for side in SIDES}
+        self.own = self._own()
         self.fed = {side: self._fed(side) for side in NEIGHBOURS}
         waiting = self._waiting()
         left = np.count_nonzero(self.owner)
@@ -75,6 +78,19 @@ class Switched:
         data = np.array([self.routers.data(n) for n in range(len(self.routers.streams))])
         return {side: data[numbers] for side, numbers in self.out.items()}
 
+    def _own(self) -> Counts:
+        """The number of the stream that the core of each tile puts into the color."""
+        if not self.put:
+            return np.zeros(self.owner.shape, np.int64)
+        firsts, which = _alike([grid for _, grid in self.put])
+        numbers = [
+            self.routers.number(
+                joined((control, int(grid.flat[tile])) for control, grid in self.put)
+            )
+            for tile in firsts.tolist()
+        ]
+        return np.array(numbers)[which].reshape(self.owner.shape)
+
     def _fed(self, side: Side) -> Counts:
         """The number of the stream that the edge plays into each port of a side.
 
@@ -82,13 +98,19 @@ class Switched:
             TooMany: these streams alone have more items than are followed.
         """
         played = self.played.get(side, ())
-        if not played:
+        parts = {id(part): part for part in played}
+        lines = [line for part in parts.values() for _, line in part]
+        if not lines:
             return np.zeros(self.owner.shape[_along(side)], np.int64)
-        firsts, which = _alike([line for _, line in played])
+        firsts, which = _alike(lines)
         numbers: list[int] = []
         items = 0
         for port in firsts.tolist():
-            stream = joined((control, int(line[port])) for control, line in played)
+            own = {
+                key: joined((control, int(line[port])) for control, line in part)
+                for key, part in parts.items()
+            }
+            stream = _behind_each_other(own[id(part)] for part in played)
             items += len(stream)
             if items > MOST_ITEMS:
                 raise TooMany
@@ -106,15 +128,14 @@ class Switched:
     def _pass(self, tiles: Counts) -> None:
         """Follow the streams through the routers of tiles; those alike are one piece of work."""
         y, x = tiles.T
-        columns = [self.owner[y, x], *(grid[y, x] for _, grid in self.put)]
+        columns = [self.owner[y, x], self.own[y, x]]
         columns += [self._entering(tiles, side) for side in NEIGHBOURS]
-        table, which = np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)
-        controls = [control for control, _ in self.put]
-        for number, (route, *row) in enumerate(table.tolist()):
-            here = tiles[which.ravel() == number]
-            own = joined(zip(controls, row[: len(controls)], strict=True))
-            entering = dict(zip(NEIGHBOURS, row[len(controls) :], strict=True))
-            entering[Side.RAMP] = self.routers.number(own)
+        firsts, which = _alike(columns)
+        table = np.stack(columns, axis=1)[firsts]
+        for number, (route, own, *row) in enumerate(table.tolist()):
+            here = tiles[which == number]
+            entering = dict(zip(NEIGHBOURS, row, strict=True))
+            entering[Side.RAMP] = own
             passed, left, at = self.routers.passed(self.positions[route - 1], entering)
             if left is not None:
                 raise Stuck(int(here[0] @ (self.owner.shape[1], 1)), *left, at)
@@ -219,14 +240,28 @@ def joined(items: Iterable[Item]) -> Stream:
     return tuple(found)
 
 
-def _alike(lines: Sequence[Counts]) -> tuple[Counts, Counts]:
-    """The first of all ports with the same values in all lines, and for each port which it is.
+def _behind_each_other(streams: Iterable[Stream]) -> Stream:
+    """Streams, each without empty items or equal neighbours, as one."""
+    found: list[Item] = []
+    for stream in streams:
+        if found and stream and found[-1][0] is stream[0][0]:
+            control, count = stream[0]
+            found[-1] = (control, found[-1][1] + count)
+            found += stream[1:]
+        else:
+            found += stream
+    return tuple(found)
 
-    There may be hundreds of thousands of lines, most of them one object: ports are told apart by
-    numbers made of their values, and then held against the first one, value for value.
+
+def _alike(grids: Sequence[Counts]) -> tuple[Counts, Counts]:
+    """The first of all places with the same values in all grids, and for each place which it is.
+
+    Places of a grid are counted row by row. There may be hundreds of thousands of grids, most of
+    them one object: places are told apart by numbers made of their values, and then held against
+    the first one, value for value.
     """
-    distinct = list({id(line): line for line in lines}.values())
-    made = np.zeros(len(distinct[0]), np.uint64)
+    distinct = [grid.ravel() for grid in {id(grid): grid for grid in grids}.values()]
+    made = np.zeros(distinct[0].size, np.uint64)
     for line in distinct:
         made = made * np.uint64(0x9E3779B97F4A7C15) + line.astype(np.uint64) + np.uint64(1)
     _, firsts, which = np.unique(made, return_index=True, return_inverse=True)

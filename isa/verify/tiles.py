@@ -247,6 +247,8 @@ def _address(
     span = spanned(base - start, [(extents[name], stride) for name, stride in strides.items()])
     if _outside(context, site.region, site.op, operand, dtype, span, tensor, reach.mask):
         return
+    if tensor is None and _over_code(context, site.region, site.op, operand, span, reach.mask):
+        return
     if (reach.mask & odd).any():
         message = f"[{ex.show(operand.address)}] is not aligned to {dtype.bytes}-byte elements"
         context.say(message + _tile(site.region, odd, *first(reach.mask & odd)), site.op)
@@ -258,18 +260,43 @@ def within(
     op: Op,
     index: int,
     span: Span,
-    tensor: Tensor,
+    tensor: Tensor | None,
     mask: Mask,
     more: str,
 ) -> bool:
     """Whether an instruction's operand stays within the tensor that its address names.
 
+    One that names none has to stay in the tile's SRAM, and off the code of sections.
     span: its bytes, counted from the tensor's first. mask: tiles. Reports the first that is not.
     """
     operand = op.operands[index]
     assert isinstance(operand, Mem)
+    if tensor is None:
+        return not _over_code(context, region, op, operand, span, mask, more)
     dtype = element_type(op, index)
     return not _outside(context, region, op, operand, dtype, span, tensor, mask, more)
+
+
+def _over_code(
+    context: Context,
+    region: Region,
+    op: Op,
+    operand: Mem,
+    span: Span,
+    mask: Mask,
+    more: str = "",
+) -> bool:
+    """Whether an operand whose address names no tensor has bytes where code of sections is."""
+    for room in context.rooms:
+        end = room.address + room.bytes
+        over = np.atleast_2d(mask & span.meets(room.address, end))
+        if over.any():
+            shown = f"[{ex.show(operand.address)}] covers or steps over bytes {room.address} to "
+            place = _tile(region, over, *first(over))
+            message = f"{shown}{end - 1}{place}{more}, where '{room.name}' has code of sections"
+            context.say(f"{message}: data has a tensor of its own, and its address the name", op)
+            return True
+    return False
 
 
 def _outside(

@@ -20,7 +20,7 @@ from wsc.runtime.clocked.own import (
     wake_feed,
 )
 from wsc.runtime.clocked.records import NEVER
-from wsc.runtime.clocked.routers import EDGE_QUEUES, FROM_EDGE
+from wsc.runtime.clocked.routers import EDGE_QUEUES, FROM_EDGE, NEXT, NO, NOW
 from wsc.runtime.kernels.plain import side_of
 from wsc.runtime.schedule import FEED, INDEX
 
@@ -179,6 +179,31 @@ def awaits(s: Machine, queue: int) -> bool:
     cursor = s.queues[queue]
     shape = s.shapes[s.records[cursor.record].shape]
     return cursor.state == ELEMENT and s.awaited[shape.tensor] > 0
+
+
+@kernel
+def has_next(s: Machine, queue: int, t: int) -> int:
+    """Whether an edge queue has a wavelet to feed in cycle t: NO, NOW or NEXT.
+
+    Whether the router beside its port would take it, each engine asks of its own buffers.
+    """
+    cursor = s.queues[queue]
+    if cursor.record == cursor.end:
+        return NO
+    shape = s.shapes[s.records[cursor.record].shape]
+    if shape.direction != FEED:
+        return NO
+    # What is kept is fed when all of it has been drained.
+    if awaits(s, queue):
+        return NO
+    # A row of a lookup waits for its index; one that came in this cycle is known from the next on.
+    if cursor.state == ELEMENT and shape.lookup >= 0:
+        wanted = value_wanted(s, queue)
+        if wanted >= s.lookups[shape.lookup].first + s.lookup_count[shape.lookup]:
+            return NO
+        if s.lookup_time[wanted] >= t:
+            return NEXT
+    return NOW
 
 
 @kernel

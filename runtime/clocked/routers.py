@@ -21,6 +21,7 @@ ADVANCE = CONTROL_INDEX[Control.ADVANCE]
 RESET = CONTROL_INDEX[Control.RESET]
 INTO_ROUTER = 5  # the link from the core into the router, behind N, E, S, W and the one back
 FROM_EDGE = 6  # and the one from a port of the edge
+NO, NOW, NEXT = 0, 1, 2  # can a wavelet cross? not before it is woken; now; in the next cycle maybe
 EDGE_QUEUES = -2  # beyond a side: -2 - number of the edge queue there
 
 
@@ -49,6 +50,13 @@ def lose(s: Machine, first: int, losers: int, side: int) -> None:
 
 
 # --- the way over a link ------------------------------------------------------------------
+
+
+@kernel
+def accepts(s: Machine, slot: int, side: int) -> bool:
+    """Whether the switch of an input buffer takes wavelets from a side."""
+    route = s.slots[slot]
+    return s.positions[route.first + route.position].accept == side
 
 
 @kernel

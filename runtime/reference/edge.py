@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from wsc.runtime.clocked import own
 from wsc.runtime.clocked.basics import fault, head_cell, room
-from wsc.runtime.clocked.edge import ELEMENT, awaits, value_wanted
-from wsc.runtime.clocked.routers import first_after, serve
+from wsc.runtime.clocked.edge import ELEMENT, has_next, value_wanted
+from wsc.runtime.clocked.routers import NEXT, NO, NOW, accepts, first_after, serve
 from wsc.runtime.kernels.plain import side_of
 from wsc.runtime.reference.basics import activate_port, push
 from wsc.runtime.reference.causes import (
@@ -22,7 +22,6 @@ from wsc.runtime.reference.causes import (
 from wsc.runtime.reference.compiled import LIBRARY, Machine, halves_at, integers_at, kernel
 from wsc.runtime.reference.races import blank
 from wsc.runtime.reference.records import Fault
-from wsc.runtime.reference.routers import NEXT, NO, NOW, accepts
 from wsc.runtime.schedule import FEED
 
 # --- what a wavelet carries ---------------------------------------------------------------
@@ -109,22 +108,10 @@ def keep_index(s: Machine, slot: int, queue: int, place: int, t: int) -> bool:
 @kernel
 def can_feed(s: Machine, queue: int, t: int) -> int:
     """Whether an edge queue could feed a wavelet in cycle t: NO, NOW or NEXT."""
+    has = has_next(s, queue, t)
+    if has != NOW:
+        return has
     cursor = s.queues[queue]
-    if cursor.record == cursor.end:
-        return NO
-    shape = s.shapes[s.records[cursor.record].shape]
-    if shape.direction != FEED:
-        return NO
-    # What is kept is fed when all of it has been drained.
-    if awaits(s, queue):
-        return NO
-    # A row can be fed from the cycle after its index has come on.
-    if cursor.state == ELEMENT and shape.lookup >= 0:
-        wanted = value_wanted(s, queue)
-        if wanted >= s.lookups[shape.lookup].first + s.lookup_count[shape.lookup]:
-            return NO
-        if s.lookup_time[wanted] >= t:
-            return NEXT
     # The router's input buffer must have room and accept from outside.
     if not room(s, cursor.slot, t):
         return NEXT if s.fifos[cursor.slot].popped == t else NO

@@ -30,6 +30,10 @@ from wsc.runtime.clocked.routers import (
     ADVANCE,
     EDGE_QUEUES,
     INTO_ROUTER,
+    NEXT,
+    NO,
+    NOW,
+    accepts,
     drop,
     first_after,
     lose,
@@ -44,15 +48,7 @@ from wsc.runtime.reference.records import NEVER
 from wsc.runtime.routes import NOWHERE, OUTSIDE
 
 WHOLE = 1000  # thousandths of a cycle
-NO, NOW, NEXT = 0, 1, 2  # can a wavelet cross? not before it is woken; now; in the next cycle maybe
 SIDES = 5  # links on which wavelets leave a router
-
-
-@kernel
-def accepts(s: Machine, slot: int, side: int) -> bool:
-    """Whether the switch of an input buffer takes wavelets from a side."""
-    route = s.slots[slot]
-    return s.positions[route.first + route.position].accept == side
 
 
 # --- the way over a link ------------------------------------------------------------------

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from wsc.runtime.clocked import own
 from wsc.runtime.clocked.basics import room
-from wsc.runtime.clocked.edge import ELEMENT, awaits, value_wanted
-from wsc.runtime.clocked.routers import first_after, serve
+from wsc.runtime.clocked.edge import has_next
+from wsc.runtime.clocked.routers import NO, NOW, accepts, first_after, serve
 from wsc.runtime.kernels.plain import side_of
-from wsc.runtime.schedule import FEED
 from wsc.runtime.time.arbiters import used_edge
 from wsc.runtime.time.basics import activate_port, list_slot, push
 from wsc.runtime.time.compiled import LIBRARY, Machine, kernel
@@ -20,7 +19,6 @@ from wsc.runtime.time.stations import activate, mark
 from wsc.runtime.time.tiles import has, lane_of
 
 FED, FEEDERS = place_of(STATION, "fed"), place_of(STATION, "feeders")
-NO, YES, LATER = 0, 1, 2  # answers of a queue; see ``feeds``
 
 
 @kernel
@@ -37,29 +35,16 @@ def buffer_takes(s: Machine, slot: int, t: int) -> bool:
 
 @kernel
 def feeds(s: Machine, queue: int, t: int) -> int:
-    """YES: a queue can feed in cycle t. NO: not until it is woken. LATER: perhaps soon."""
+    """Whether an edge queue could feed a wavelet in cycle t: NO, NOW or NEXT."""
+    has = has_next(s, queue, t)
+    if has != NOW:
+        return has
     cursor = s.queues[queue]
-    if cursor.record == cursor.end:
-        return NO
-    shape = s.shapes[s.records[cursor.record].shape]
-    if shape.direction != FEED:
-        return NO
-    # What is kept is fed when all of it has been drained.
-    if awaits(s, queue):
-        return NO
-    # A row of a lookup waits for its index; one that came in this cycle is known from the next on.
-    if cursor.state == ELEMENT and shape.lookup >= 0:
-        wanted = value_wanted(s, queue)
-        if wanted >= s.lookups[shape.lookup].first + s.lookup_count[shape.lookup]:
-            return NO
-        if s.lookup_time[wanted] >= t:
-            return LATER
     # The router takes it from this side, as its switch is now, and has a free cell.
-    route = s.slots[cursor.slot]
     side = side_of(cursor.port, s.now[0].width, s.now[0].height)
-    if s.positions[route.first + route.position].accept != side:
+    if not accepts(s, cursor.slot, side):
         return NO
-    return YES if buffer_takes(s, cursor.slot, t) else NO
+    return NOW if buffer_takes(s, cursor.slot, t) else NO
 
 
 @kernel
@@ -77,7 +62,7 @@ def request_feeds(s: Machine, t: int) -> int:
         for queue in range(s.port_first[port], s.port_first[port + 1]):
             answer = feeds(s, queue, t)
             again = again or answer != NO
-            if answer == YES:
+            if answer == NOW:
                 wanted |= 1 << (queue - s.port_first[port])
         if wanted != 0:
             s.request_in[port] = s.port_first[port] + first_after(wanted, s.port_turn[port])

@@ -80,6 +80,23 @@ def test_estimate_of_a_training_step() -> None:
     refused(wsc("estimate", "gpt-j-6b", "--train", "--dim", "batch=2"), "--dim: gpt-j-6b is a name")
 
 
+def test_a_training_step_is_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In halves if nothing else is said, for as many sequences as a run takes."""
+    options = ("--train", *SMALL, "--fabric", "4x4", "--optimizer", "sgd")
+    done(wsc("compile", "gpt2", *options, "--batch", 2, "-o", "a.wsa"))
+    text = (tmp_path / "a.wsa").read_text(encoding="utf-8")
+    assert "precision f16\n" in text
+    assert "i32[2, 4]" in text
+    assert 'update "transformer.h.0.attn.c_attn.weight" by sgd(' in text
+    done(wsc("compile", "gpt2", *options, "--accumulate", 2, "-p", "f32"))  # runs of one each
+    text = (tmp_path / "gpt2.wsa").read_text(encoding="utf-8")
+    assert "precision f32\n" in text
+    assert "i32[1, 4]" in text
+    refused(wsc("compile", "gpt2", *options, "--dim", "batch=2"), "has no such dimension")
+    monkeypatch.setattr("wsc.runtime.memory.available_bytes", lambda: 1000)
+    refused(wsc("compile", "gpt2", *options), "its optimizer keeps take", "and 1,000 are free")
+
+
 def test_estimate() -> None:
     options = (*SMALL, "--fabric", "6x4", "--batch", 2, "-p", "f16")
     found = json.loads(done(wsc("estimate", "gpt2", *options, "--json")).stdout)

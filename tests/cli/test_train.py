@@ -148,10 +148,8 @@ def test_options_of_a_step_want_a_step(folder: Path) -> None:
         result = wsc(command, "m.onnx", "--clip", "1")
         assert result.exit_code == 2
         assert "--clip is for a training step: give --train as well" in result.stderr
-    result = wsc("compile", "gpt2", "--train")
-    assert "training takes an ONNX file, and gpt2 is the name of a model" in result.stderr
     result = wsc("train", "gpt2", "--data", "d.npz", "--steps", "1", "--batch", "1")
-    assert "training takes an ONNX file, and gpt2 is the name of a model" in result.stderr
+    assert "wsc train takes an ONNX file, and gpt2 is the name of a model" in result.stderr
 
 
 def test_a_log_that_is_damaged_is_refused(folder: Path) -> None:

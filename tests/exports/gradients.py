@@ -136,7 +136,37 @@ def text() -> tuple[_Net, onnx.ModelProto]:
     return n, n.model(TensorProto.INT64, [BATCH, TOKENS], [BATCH, LETTERS])
 
 
-NETWORKS = {"image": image, "text": text}
+def sequence() -> tuple[_Net, onnx.ModelProto]:
+    """An LSTM, and behind it a GRU whose last state is classified.
+
+    Without first states ONNX Runtime 1.19.2 writes a node that it does not take itself.
+    """
+    n = _Net(4)
+    y = n.node(
+        "LSTM",
+        "lstm",
+        *("x", n.weight("w0", 1, 4 * WIDTH, 3), n.weight("r0", 1, 4 * WIDTH, WIDTH)),
+        *(n.weight("b0", 1, 8 * WIDTH), "", n.weight("h0", 1, BATCH, WIDTH)),
+        n.weight("c0", 1, BATCH, WIDTH),
+        outputs=3,
+        hidden_size=WIDTH,
+    )
+    y = n.node("Squeeze", "states", y, n.fixed("one", [1]))
+    weights = [n.weight("w1", 1, 3 * WIDTH, WIDTH), n.weight("r1", 1, 3 * WIDTH, WIDTH)]
+    n.node(
+        "GRU",
+        "gru",
+        *(y, *weights, n.weight("b1", 1, 6 * WIDTH), "", n.weight("h1", 1, BATCH, WIDTH)),
+        outputs=2,
+        hidden_size=WIDTH,
+        linear_before_reset=1,
+    )
+    y = n.node("Squeeze", "last", "gru.1", n.fixed("zero", [0]))
+    n.node("Gemm", "logits", y, n.weight("w2", 5, WIDTH), n.weight("b2", 5), transB=1)
+    return n, n.model(TensorProto.FLOAT, [TOKENS, BATCH, 3], [BATCH, 5])
+
+
+NETWORKS = {"image": image, "text": text, "sequence": sequence}
 
 
 def build(name: str) -> onnx.ModelProto:
@@ -349,6 +379,70 @@ def cases() -> dict[str, Case]:
         "sum": Case("ReduceSumTraining", f(2, 3, 4), i(0, 2), fixed=(1,), keepdims=0),
         "axes": Case("BroadcastGradientArgs", i(3, 1, 5), i(4, 5), fixed=(0, 1), outputs=2),
     }
+
+    def gates(steps: int, size: int, tanh: int, of: int) -> np.ndarray:
+        """Gates as they are behind sigmoids, and from ``tanh`` on behind tanh."""
+        values = rng.uniform(0.05, 0.95, (steps, 1, 2, of, size))
+        values[..., tanh:, :] = values[..., tanh:, :] * 2 - 1
+        return values.reshape(steps, 1, 2, of * size).astype(np.float32)
+
+    def lstm(steps: int, width: int, size: int, bias: bool, start: bool) -> list[np.ndarray | None]:
+        weights = [f(1, 4 * size, width), f(1, 4 * size, size)]
+        state = [f(1, 2, size) / 2, f(1, 2, size)] if start else [None, None]
+        return [f(steps, 2, width), *weights, f(1, 8 * size) if bias else None, None, *state]
+
+    def gru(steps: int, width: int, size: int, bias: bool, start: bool) -> list[np.ndarray | None]:
+        weights = [f(1, 3 * size, width), f(1, 3 * size, size)]
+        state = f(1, 2, size) / 2 if start else None
+        return [f(steps, 2, width), *weights, f(1, 6 * size) if bias else None, None, state]
+
+    def states(steps: int, size: int) -> np.ndarray:
+        return f(steps, 1, 2, size) / 2
+
+    one, full = f(1, 2, 5), lstm(3, 4, 5, False, True)
+    found |= {
+        "lstm": Case("LSTMTraining", *lstm(3, 4, 5, True, True), outputs=5, hidden_size=5),
+        "lstm_bare": Case("LSTMTraining", *lstm(1, 2, 3, False, False), outputs=5, hidden_size=3),
+        "lstm_back": Case(
+            "LSTMGrad",
+            *(*full[:3], *full[4:]),
+            *(states(3, 5), states(3, 5), gates(3, 5, 3, 4), states(3, 5), one, one / 2),
+            outputs=6,
+            hidden_size=5,
+        ),
+        "lstm_back_bare": Case(
+            "LSTMGrad",
+            *(*lstm(2, 2, 3, False, False)[:3], None, None, None),
+            *(states(2, 3), states(2, 3), gates(2, 3, 3, 4), states(2, 3)),
+            outputs=4,
+            hidden_size=3,
+        ),
+        "lstm_back_last": Case(
+            "LSTMGrad",
+            *(*lstm(2, 2, 5, False, False)[:3], None, None, None),
+            *(states(2, 5), states(2, 5), gates(2, 5, 3, 4), None, one),
+            outputs=4,
+            hidden_size=5,
+        ),
+    }
+    for after in (0, 1):
+        kept = {"hidden_size": 5, "linear_before_reset": after}
+        found |= {
+            f"gru{after}": Case("GRUTraining", *gru(3, 4, 5, True, True), outputs=3, **kept),
+            f"gru{after}_bare": Case("GRUTraining", *gru(1, 2, 5, False, False), outputs=3, **kept),
+            f"gru{after}_back": Case(
+                "GRUGrad",
+                *(*gru(3, 4, 5, True, True), states(3, 5), gates(3, 5, 2, 3), states(3, 5), one),
+                outputs=5,
+                **kept,
+            ),
+            f"gru{after}_back_bare": Case(
+                "GRUGrad",
+                *(*gru(2, 2, 5, False, False), states(2, 5), gates(2, 5, 2, 3), None, one),
+                outputs=3,
+                **kept,
+            ),
+        }
     return found
 
 

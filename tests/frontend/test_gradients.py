@@ -43,7 +43,9 @@ def test_an_operator(name: str) -> None:
         )
 
 
-@pytest.mark.parametrize(("name", "fabric"), [("image", "4x3"), ("text", "5x4")])
+@pytest.mark.parametrize(
+    ("name", "fabric"), [("image", "4x3"), ("text", "5x4"), ("sequence", "3x4")]
+)
 def test_a_network_gives_the_gradients_of_onnx_runtime(name: str, fabric: str) -> None:
     known = recorded(name)
     model = onnx.load(HERE / "training" / f"{name}.onnx")
@@ -147,3 +149,31 @@ def test_a_sum_has_a_name_of_its_own(tmp_path: Path) -> None:
     with pytest.raises(CompileError, match=r"its sum is the output 'x0\.next', and there is one"):
         wsc.compile(model, fabric="2x2")
     assert MS in {item.domain for item in model.opset_import}
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [
+        ("lstm", {"direction": "reverse"}, "a direction other than forward"),
+        ("gru1", {"activations": ["Sigmoid", "Relu"]}, "activations other than Sigmoid, Tanh"),
+        ("lstm_back", {"clip": 1.0}, "clip"),
+        ("lstm_back", {"input_forget": 1}, "input_forget"),
+        ("lstm", 7, "peepholes"),
+        ("gru0_back", 4, "sequences that end before the last step"),
+        ("lstm_back", 12, "inputs or outputs of another version"),
+    ],
+)
+def test_what_recurrent_gradients_do_not_take_is_said(
+    name: str, change: dict[str, object] | int, reason: str
+) -> None:
+    """change: attributes, or an input that is there."""
+    case = CASES[name]
+    inputs, attributes = list(case.inputs), dict(case.attributes)
+    if isinstance(change, dict):
+        attributes |= change
+    else:
+        inputs += [None] * (change + 1 - len(inputs))
+        inputs[change] = np.zeros((1, 15), np.int32 if change == 4 else np.float32)
+    changed = Case(case.op, *inputs, outputs=case.outputs, **attributes)
+    with pytest.raises(UnsupportedOperators, match=reason):
+        wsc.compile(changed.model(), fabric="2x2")

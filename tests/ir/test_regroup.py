@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from wsc.ir.build import move_array
 from wsc.ir.graph import Reshape, Slice, Transpose
-from wsc.ir.regroup import Group, Turn, adapted, delayed, groups, joins, place
+from wsc.ir.regroup import Group, Turn, adapted, apart, delayed, groups, joins, place, unsplit
 
 
 def test_groups_are_the_least_that_hold_the_same_elements() -> None:
@@ -109,3 +109,51 @@ def test_a_slice_may_come_last(
 )
 def test_what_puts_dimensions_together(steps: list[Turn], wanted: bool) -> None:
     assert joins((2, 3, 4), steps) is wanted
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(turns(), st.data())
+def test_what_is_joined_may_be_joined_at_the_end(
+    given_: tuple[tuple[int, ...], list[Turn]], data: st.DataObject
+) -> None:
+    shape, steps = given_
+    dim = data.draw(st.integers(0, len(shape) - 1))
+    found = apart(shape, steps, dim)
+    if found is None:
+        return
+    first, join = found
+    values = numbers(shape)
+    assert np.array_equal(move_array(values, (*first, join)), move_array(values, steps))
+    assert shape[dim] == 1 or place(shape, first, dim) is not None
+
+
+def test_neighbours_stay_apart_until_their_heads_are_in_front() -> None:
+    steps = (Reshape((2, 5, 3, 8)), Transpose((2, 0, 1, 3)), Reshape((6, 5, 8)))
+    assert apart((2, 5, 3, 4, 2), steps, 4) == (
+        (Reshape((2, 5, 3, 4, 2)), Transpose((2, 0, 1, 3, 4)), Reshape((6, 5, 4, 2))),
+        Reshape((6, 5, 8)),
+    )
+    # What is taken apart again in another way is not.
+    assert apart((2, 5, 3, 4, 2), (*steps, Reshape((6, 5, 2, 4))), 4) is None
+
+
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(st.lists(st.sampled_from([1, 2, 3, 4]), min_size=1, max_size=4), st.data())
+def test_a_position_of_a_part_is_a_slice_of_the_whole(
+    sizes: list[int], data: st.DataObject
+) -> None:
+    split = Reshape(tuple(sizes))
+    first = data.draw(st.integers(0, len(sizes)))
+    shape = (prod(sizes[:first]), prod(sizes[first:]))
+    dim = data.draw(st.integers(0, len(sizes) - 1))
+    start = data.draw(st.integers(0, sizes[dim] - 1))
+    ones = tuple(1 if i == dim else n for i, n in enumerate(sizes))
+    cut = Slice(tuple(start if i == dim else 0 for i in range(len(sizes))), ones, (1,) * len(sizes))
+    found = unsplit(shape, split, cut)
+    parts = [i for i in range(*((0, first) if dim < first else (first, 9))) if i < len(sizes)]
+    large = [i for i in parts if sizes[i] > 1]
+    if found is None:
+        assert sizes[dim] == 1 or dim not in (large[0], large[-1])
+        return
+    values = numbers(shape)
+    assert np.array_equal(move_array(values, found), move_array(values, (split, cut)))

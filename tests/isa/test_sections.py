@@ -18,6 +18,11 @@ from wsc.views.inspect import sram_kinds, sram_use
 SECTIONS = (Path(__file__).parents[1] / "programs" / "sections.wsa").read_text()
 TINY = find_fabric("tiny").sized(3, 2)
 VECTOR, DESCRIPTOR, DIMENSION, SCALAR = 8, 8, 4, 4
+# The first turns and the last one lie on both sides of the code.
+SKIPPED = """loop n: 30
+      i.mul t, n, 4
+      mov.f32 [t + 4*i], 0.0 for i:1
+    end"""
 HEAD = VECTOR + DESCRIPTOR + DIMENSION  # of a section: it is there all the time
 
 
@@ -83,6 +88,12 @@ def test_a_tile_has_the_room_of_sections_and_what_is_there_all_the_time():
         ("double(at = buf)", "double(at = code)", "'code' is where code of sections is, and no"),
         ("wait s0, 1", "i.store [code], 1", "'code' is where code of sections is, and no data"),
         ("size 48", "size 48\ntensor d : f32[8] at 64 size 32 shares code", "'d' lies over 'code'"),
+        # Nor by a number, in whatever way that comes to be one.
+        ("wait s0, 1", "i.store [40], 1", "[40] covers or steps over bytes 32 to 79 in tile 0,0"),
+        ("<outs>, [buf + 4*i]", "<outs>, [8 + 4*i]", "where 'code' has code of sections: data"),
+        ("double(at = buf)", "double(at = 64)", "[at + 4*i] covers or steps over bytes 32 to 79"),
+        ("double(at = buf)", "double(at = k + 8)", "(called in line 42), where 'code' has"),
+        ("wait s0, 1", SKIPPED, "[t + 4*i] covers or steps over bytes 32 to 79"),
         ("loop k: 3\n  feed", "loop k: 2\n  feed", "it would wait for ever"),
         ("{1} for i:9", "{3} for i:9", "no code of section 3: there are 1 to 2"),
         ("{1} for i:9", "{0} for i:9", "no code of section 0"),
@@ -114,6 +125,12 @@ def test_what_is_refused(old: str, new: str, said: str) -> None:
     with pytest.raises(AssemblyError) as error:
         verify(parse(text), TINY, text)
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize("at", ["0", "80", "k + 96", "2*buf + 80"])
+def test_a_number_beside_the_code_is_an_address(at: str) -> None:
+    text = SECTIONS.replace("double(at = buf)", f"double(at = {at})")
+    verify(parse(text), TINY, text)
 
 
 @pytest.mark.parametrize(("there", "fits"), [(160, True), (156, False)])

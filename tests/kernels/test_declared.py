@@ -41,11 +41,23 @@ const %w : f16[24,200]
 %y = contract(%x, %w) [m, k] [k, o] -> [m, o] where m=128 k=24 o=200 : f16[128,200]
 output "y" = %y as "float32"
 """
+TRAINED = """\
+graph "trained"
+input %x : f16[64,256] from "float32"
+state %w : f16[256,256]
+%twice = map(%x) { add.f16 $0 $0 } : f16[64,256]
+%kept = keep(%twice) : f16[64,256]
+%y = contract(%x, %w) [m, k] [k, n] -> [m, n] where m=64 k=256 n=256 : f16[64,256]
+%loss = reduce.sum(%y) [m, n] -> [_, _] where m=64 n=256 : f16[1,1]
+%grad = contract(%kept, %y) [m, k] [m, n] -> [k, n] where m=64 k=256 n=256 : f16[256,256]
+output "loss" = %loss as "float32"
+output "w.grad" = %grad as "float32"
+"""
 
 
 @pytest.fixture(scope="module")
 def placed() -> tuple[Placed, ...]:
-    return tuple(Place(FABRIC).apply(parse_graph(text)) for text in (GRAPH, ALONE))
+    return tuple(Place(FABRIC).apply(parse_graph(text)) for text in (GRAPH, ALONE, TRAINED))
 
 
 def found(placed: tuple[Placed, ...], kind: type[Task], field: str) -> tuple[Task, Context]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from wsc.isa.expr import Expr, Name, evaluate
 from wsc.kernels.index import Ix, Quotient, quotient, remainder, to_expr, variable
-from wsc.kernels.index_map import reshape_index
+from wsc.kernels.index_map import divided, reshape_index
 
 NAMES = ("a", "b", "c")
 POINTS = 200
@@ -103,3 +103,17 @@ def test_a_split_dimension_needs_no_division() -> None:
     row, head, _ = reshape_index(index, (6, 384), (6, 12, 32))
     assert row == variable("row", 0, 5)
     assert head == Ix(((Quotient(variable("column", 0, 383), 32), 1),))
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.data())
+def test_what_is_divided_is_right_where_the_divisor_divides(data: st.DataObject) -> None:
+    space, divisor = data.draw(spaces), data.draw(divisors)
+    form, plain = data.draw(forms(space))
+    points = grid(space)
+    taken, found = divided(form, divisor)
+    wanted = evaluate(plain, points)
+    there = np.broadcast_to(wanted % divisor == 0, points["zero"].shape)
+    np.testing.assert_array_equal(value(taken, points) % divisor == 0, there)
+    exact = np.broadcast_to(wanted // divisor, there.shape)
+    np.testing.assert_array_equal(value(found, points)[there], exact[there])

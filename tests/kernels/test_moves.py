@@ -10,7 +10,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import wsc
+from wsc.ir.graph import Slice
+from wsc.ir.layout import Mesh, block, dense_view, whole
+from wsc.ir.tasks import MoveTask
+from wsc.isa.expr import Int
+from wsc.isa.types import DType
 from wsc.kernels.index import remainder, variable, within
+from wsc.kernels.index_map import index_map, plan
 
 
 def heads(tokens: int, many: int, wide: int, first: int, dtype: int) -> onnx.ModelProto:
@@ -68,6 +74,19 @@ def test_a_run_is_one_message() -> None:
     sends = [line for line in program.text.splitlines() if line.lstrip().startswith("send")]
     assert sends
     assert all(re.search(r" for (.*, )?r1:", line) for line in sends)
+
+
+@pytest.mark.parametrize(("start", "step"), [(0, 2), (1, 2), (1, 3), (5, 3)])
+def test_every_nth_position_is_one_vector(start: int, step: int) -> None:
+    """A tile that has all of a dimension takes some of its positions without a loop over them."""
+    mesh, count = Mesh(3, 2), len(range(start, 20, step))
+    rows = block(9, "x", mesh)
+    source, out = (dense_view((rows, whole(size)), DType.F32, "v") for size in (24, count))
+    cut = Slice((0, start), (9, count), (1, step))
+    task = MoveTask(source, (cut,), out, None)
+    found = index_map(task, mesh)
+    assert plan(task, found).vector == ["s0", "q1"]
+    assert found.sizes["q1"] == Int(24 // step)
 
 
 def test_halves_go_in_pairs_where_all_of_a_dimension_does() -> None:

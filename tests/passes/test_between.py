@@ -7,7 +7,7 @@ import pytest
 
 from tests.oracle import evaluate
 from wsc.ir.check import check_graph
-from wsc.ir.graph import Concat, Graph, Map, Move, Slice
+from wsc.ir.graph import Concat, Graph, Map, Move, Reshape, Slice
 from wsc.ir.text import parse_graph
 from wsc.passes.between import Between
 from wsc.passes.layers import find_layers
@@ -65,6 +65,73 @@ def test_what_is_turned_is_moved_first_and_once() -> None:
         )
         == 3
     )
+
+
+# The same of neighbours: what is turned is stacked, and then one dimension with its place.
+NEIGHBOURS = """\
+graph "g"
+input %x : f32[2,4,18] from "float32"
+input %cos : f32[1,4,1,2] from "float32"
+%p = map(%x) { exp.f32 $0 } : f32[2,4,18]
+%a = move(%p) reshape[2,4,3,6] slice[0:2:1, 0:4:1, 0:3:1, 0:2:2] : f32[2,4,3,2]
+%b = move(%p) reshape[2,4,3,6] slice[0:2:1, 0:4:1, 0:3:1, 1:2:2] : f32[2,4,3,2]
+%rest = move(%p) reshape[2,4,3,6] slice[0:2:1, 0:4:1, 0:3:1, 4:2:1] : f32[2,4,3,2]
+%real = map(%a, %b, %cos) { mul.f32 $0 $2; sub.f32 #0 $1 } : f32[2,4,3,2]
+%imag = map(%a, %b, %cos) { mul.f32 $1 $2; add.f32 #0 $0 } : f32[2,4,3,2]
+%first = move(%real) reshape[2,4,3,2,1] : f32[2,4,3,2,1]
+%second = move(%imag) reshape[2,4,3,2,1] : f32[2,4,3,2,1]
+%stack = concat(%first, %second) axis 4 : f32[2,4,3,2,2]
+%both = move(%stack) reshape[2,4,3,4] : f32[2,4,3,4]
+%all = concat(%both, %rest) axis 3 : f32[2,4,3,6]
+%q = move(%all) transpose[2,0,1,3] reshape[6,4,6] : f32[6,4,6]
+%r = map(%q) { neg.f32 $0 } : f32[6,4,6]
+output "r" = %r as "float32"
+"""
+
+
+# Neighbours as a dimension of their own, of which each is taken.
+IN_PAIRS = NEIGHBOURS
+for place in range(2):
+    IN_PAIRS = IN_PAIRS.replace(
+        f"slice[0:2:1, 0:4:1, 0:3:1, {place}:2:2] :",
+        "slice[0:2:1, 0:4:1, 0:3:1, 0:4:1] reshape[2,4,3,2,2] "
+        f"slice[0:2:1, 0:4:1, 0:3:1, 0:2:1, {place}:1:1] reshape[2,4,3,2] :",
+    )
+
+
+@pytest.mark.parametrize("head", [NEIGHBOURS, IN_PAIRS])
+@pytest.mark.parametrize("shown", ["", "both", "stack", "first"])
+def test_neighbours_that_are_turned_are_moved_first_and_once(shown: str, head: str) -> None:
+    text = head + (f'output "s" = %{shown} as "float32"\n' if shown else "")
+    before = parse_graph(text)
+    after = Between().apply(before)
+    same(before, after)
+    if shown:  # its heads stay where they are
+        return
+    maps = [node for node in after.nodes if isinstance(node.op, Map)][1:-1]
+    assert [node.type.size for node in maps] == [48, 48]
+    assert all(node.type.shape[0] == 6 for node in maps)
+    moves = [node for node in after.nodes if isinstance(node.op, Move) and "p" in node.inputs]
+    assert len(moves) == 1
+    # Behind it nothing but parts of a head, and dimensions of them.
+    rest = {node.output for node in after.nodes if isinstance(node.op, Move)} - {moves[0].output}
+    kinds = {type(s) for n in after.nodes if n.output in rest for s in n.op.steps}  # type: ignore[union-attr]
+    assert kinds <= {Slice, Reshape}
+
+
+def test_features_of_all_heads_are_no_neighbours() -> None:
+    """Parts of a head that become features of all heads are turned before they are moved."""
+    text = NEIGHBOURS.replace(
+        "%q = move(%all) transpose[2,0,1,3] reshape[6,4,6] : f32[6,4,6]\n"
+        "%r = map(%q) { neg.f32 $0 } : f32[6,4,6]",
+        "%q = move(%all) transpose[1,0,2,3] reshape[8,18] : f32[8,18]\n"
+        "%r = map(%q) { neg.f32 $0 } : f32[8,18]",
+    )
+    before = parse_graph(text)
+    after = Between().apply(before)
+    same(before, after)
+    maps = [node.type.shape for node in after.nodes if isinstance(node.op, Map)]
+    assert maps[1:3] == [(2, 4, 3, 2), (2, 4, 3, 2)]
 
 
 def changed(*pairs: tuple[str, str]) -> str:

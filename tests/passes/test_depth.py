@@ -15,7 +15,7 @@ from onnx import helper, numpy_helper
 import wsc
 from tests.cli.helpers import done
 from tests.cli.helpers import wsc as cli
-from tests.stacks import decoder, patchwork
+from tests.stacks import decoder, normed_behind, patchwork
 from wsc.frontend import import_onnx
 from wsc.ir.cut import BEFORE, Cut, NotAlike
 from wsc.ir.graph import Graph, GraphOutput
@@ -52,6 +52,16 @@ def test_the_program_is_the_same(layers: int, fabric: str) -> None:
     few, short = compiled(model, fabric, whole=False)
     many, long = compiled(model, fabric, whole=True)
     assert few.text == many.text
+    assert short < long
+    assert few.assembly == many.assembly
+
+
+@pytest.mark.parametrize(("layers", "fabric"), [(8, "3x2"), (11, "1x1"), (14, "2x7")])
+def test_what_lies_in_front_may_look_like_a_layers_end(layers: int, fabric: str) -> None:
+    """A norm of an embedding is no layer's, however many layers there are."""
+    model = normed_behind(layers)
+    few, short = compiled(model, fabric, whole=False)
+    many, long = compiled(model, fabric, whole=True)
     assert short < long
     assert few.assembly == many.assembly
 

@@ -18,6 +18,8 @@ from wsc.ir.graph import (
     GraphOutput,
     Lit,
     Map,
+    Move,
+    Pad,
     Reduction,
     Step,
     Type,
@@ -261,6 +263,17 @@ CASES = {
         "expand[2,6] : f32[2,6]",
         "x",
     ),
+    # Every third position from the first, second and third on: all but the last row.
+    "parts_between_each_other": (
+        "%p = move(%w) reshape[15,2] : f32[15,2]\n"
+        "%a = move(%p) slice[0:4:3, 0:2:1] : f32[4,2]\n"
+        "%b = move(%p) slice[1:4:3, 0:2:1] : f32[4,2]\n"
+        "%c = move(%p) slice[2:4:3, 0:2:1] : f32[4,2]\n"
+        "%d = move(%p) slice[12:2:2, 0:2:1] : f32[2,2]\n"
+        "%e = map(%a, %b, %c) { mul.f32 $0 $1; mul.f32 #0 $2 } : f32[4,2]\n"
+        "%y = concat(%e, %d, %a) axis 0 : f32[10,2]",
+        "w",
+    ),
     "a_concatenation": (
         "%t = move(%w) slice[0:4:1, 0:5:1] : f32[4,5]\n%y = concat(%x, %t, %x) axis 1 : f32[4,17]",
         "xw",
@@ -289,6 +302,20 @@ CASES = {
 def test_the_adjoint_of_a_primitive(name: str) -> None:
     body, by = CASES[name]
     check(read(body, "y"), FEEDS, tuple(by))
+
+
+def test_turned_neighbours_have_derivatives_beside_each_other() -> None:
+    """Nothing is padded and added: the derivative of parts that cover a value is joined."""
+    body = (
+        "%a = move(%x) slice[0:4:1, 0:2:2] : f32[4,2]\n"
+        "%b = move(%x) slice[0:4:1, 1:2:2] : f32[4,2]\n"
+        "%r = move(%x) slice[0:4:1, 4:2:1] : f32[4,2]\n"
+        "%p = map(%a, %b) { mul.f32 $0 $0; add.f32 #0 $1 } : f32[4,2]\n"
+        "%y = concat(%p, %a, %r) axis 1 : f32[4,6]"
+    )
+    both = check(read(body, "y"), FEEDS, ("x",))
+    moves = [node.op for node in both.nodes if isinstance(node.op, Move)]
+    assert not any(isinstance(step, Pad) for op in moves for step in op.steps)
 
 
 def test_a_product_with_zeros_is_that_of_the_others() -> None:

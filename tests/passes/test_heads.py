@@ -102,6 +102,21 @@ def test_rotations_go_with_their_groups(
     assert not any("layers.2.mlp" in name for name in alone)
 
 
+def test_turned_neighbours_go_with_their_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What joins neighbours is turned and joined in the part of each group, too."""
+    force(monkeypatch)
+    shape = find_shape("gpt-j-6b").sized(layers=1, hidden=48, heads=6, ffn=20, vocabulary=30)
+    model, path = build(shape, Task(9)), tmp_path / "model.onnx"
+    write_model(model, Seed(0), path)
+    program, graph = compiled(path, "7x2", "f16")
+    turned = [node for node in graph.nodes if "turned" in node.name]
+    joined = [node.type.shape for node in turned if isinstance(node.op, Map | Concat)]
+    assert {shape[2] for shape in joined} == {3}
+    agree(path, program, 2e-2)
+
+
 def test_what_fits_stays() -> None:
     graph = Simplify().apply(import_onnx(decoder(2), {}, {}, DType.F32))
     assert Heads(find_fabric("4x4")).apply(graph) is graph

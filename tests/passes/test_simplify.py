@@ -54,6 +54,13 @@ output "r" = %r as "float32"
 %r = move(%d) slice[0:4:1, 1:2:1] : f32[4,2]
 output "r" = %r as "float32"
 """,
+    "slices_become_one": """\
+%a = move(%x) slice[0:2:1, 5:5:-1] : f32[2,5]
+%b = move(%a) slice[1:1:1, 0:2:3] : f32[1,2]
+%r = move(%b) slice[0:1:1, 1:1:1] : f32[1,1]
+output "b" = %b as "float32"
+output "r" = %r as "float32"
+""",
     "a_move_after_a_pad_is_not_composed": """\
 %a = move(%x) pad[0:1, 0:0]=0 : f32[3,6]
 %r = move(%a) reshape[9,2] : f32[9,2]

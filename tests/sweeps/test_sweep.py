@@ -137,7 +137,7 @@ def test_a_point_that_fails_is_a_row(model: Path, monkeypatch: pytest.MonkeyPatc
 def test_what_is_wrong_with_all_points_is_said_at_once(
     options: Any, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wsc.sweeps.cluster.PATIENCE", 1)
+    monkeypatch.setattr("wsc.cluster.PATIENCE", 1)
     with pytest.raises((CompileError, FabricError), match=reason):
         wsc.sweep(b"", **options)
     with pytest.raises(CompileError, match="not int"):
@@ -221,7 +221,7 @@ def test_a_point_that_ends_every_worker(monkeypatch: pytest.MonkeyPatch) -> None
             yield item, None if lost else point.stopped(item, "ok", "")
 
     client = type("Client", (), {"close": lambda self: None})()
-    monkeypatch.setattr("wsc.sweeps.cluster._client", lambda address: client)
+    monkeypatch.setattr("wsc.sweeps.cluster.connect", lambda address: client)
     monkeypatch.setattr("wsc.sweeps.cluster._submitted", submitted)
     rows = {item.number: row for item, row in run_cluster(points, "tcp://")}
     assert asked == [[0, 1, 2, 3, 4], [1], [2]]

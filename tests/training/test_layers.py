@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import onnx
 import pytest
@@ -22,15 +24,17 @@ def step(model: onnx.ModelProto, fabric: str) -> wsc.Program:
     return compile_step(model, "mse", "sgd", fabric=fabric)
 
 
-def results(program: wsc.Program) -> dict[str, np.ndarray]:
-    """Loss and gradients of a batch."""
+def results(
+    program: wsc.Program, more: Mapping[str, np.ndarray] | None = None
+) -> dict[str, np.ndarray]:
+    """Loss and gradients of a batch. more: other inputs."""
     random = np.random.default_rng(3)
     feeds = {
         tensor.name: random.standard_normal(tensor.shape).astype(np.float32)
         for tensor in program.assembly.edge_tensors
         if tensor.name in ("x", "label")
     }
-    return program.run(feeds, engine="values").outputs
+    return program.run({**feeds, **(more or {})}, engine="values").outputs
 
 
 def test_stacks_are_loops_forwards_and_backwards() -> None:

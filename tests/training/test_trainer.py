@@ -16,6 +16,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import wsc
+from tests.training.deadly import MARK, dies_once
 from tests.training.networks import NETWORKS, Batch, Builder, resnet, weights_of
 from wsc.api import compile_step
 from wsc.errors import CompileError
@@ -227,6 +228,30 @@ def test_a_run_that_goes_on_equals_an_unbroken_one(tmp_path: Path, options: dict
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+def test_a_checkpoint_waits_for_the_first_batch(tmp_path: Path) -> None:
+    unbroken = trainer()
+    losses = run_steps(unbroken, 0, 4)
+    broken = trainer()
+    run_steps(broken, 0, 2)
+    broken.save(tmp_path / "two")
+    # The model does not say how many samples a step has, and a model for one may take six.
+    fixed = small()
+    fixed.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    for model in (small(), fixed):
+        again = wsc.train(model, optimizer="adam:lr=0.01", fabric=(2, 2))
+        again.resume(tmp_path / "two")
+        assert again.state.step == 2
+        assert run_steps(again, 2, 4) == losses[2:]
+        assert final_weights(again) == final_weights(unbroken)
+    other = trainer("sgd")
+    other.resume(tmp_path / "two")
+    for _ in range(2):  # and does so each time
+        with pytest.raises(CompileError, match=r"another model or optimizer: it has 'b\.mean'"):
+            other.step(batch())
+    with pytest.raises(CompileError, match=r"axis 0 .batch.: .*; or prepare\(batch\) first"):
+        trainer().save(tmp_path / "none")
+
+
 @pytest.mark.parametrize(("before", "after"), [("f16", "f32"), ("f32", "f16")])
 def test_a_run_may_go_on_in_another_precision(tmp_path: Path, before: str, after: str) -> None:
     made = trainer("sgd:lr=0.5", precision=before)
@@ -319,29 +344,40 @@ def test_an_optimizer_that_is_missing_from_the_text_is_noticed() -> None:
     assert made.program is not None
     assembly = made.program.assembly
     require_step(assembly)
-    less = assembly.with_(updates=assembly.updates[1:])
+    for update in assembly.updates:  # whichever it is
+        less = assembly.with_(updates=tuple(u for u in assembly.updates if u is not update))
+        with pytest.raises(CompileError, match=f"output '{update.gradient}' .* into no update"):
+            require_step(less)
+    # A trainer that is given such a program does not begin.
+    made.program.assembly = assembly.with_(updates=())
+    again = replace(made, _image=None)
     with pytest.raises(CompileError, match=r"output 'w\.grad' of the step goes into no update"):
-        require_step(less)
+        again.step(batch())
 
 
+@pytest.mark.parametrize("by", [1, -1])
 @pytest.mark.parametrize("name", ["w.grad", "b.grad", "loss"])
-def test_a_drain_that_is_off_by_one_is_noticed(name: str) -> None:
+def test_a_drain_that_is_off_by_one_is_noticed(name: str, by: int) -> None:
     program = compile_step(small(), fabric=(2, 2), batch=4)
     right = program.run(batch(4), engine="values").outputs
-    shifted = tuple(
-        replace(item, offset=item.offset + 1)
-        if isinstance(item, Transfer) and item.tensor == name
-        else item
-        for item in program.assembly.transfers
-    )
-    assert shifted != program.assembly.transfers
-    program.assembly = program.assembly.with_(transfers=shifted)
-    # Beyond the end of the tensor it is refused; else a gradient stands in another's place.
-    try:
-        wrong = program.run(batch(4), engine="values").outputs
-    except (AssemblyError, LoadError, RuntimeFault):
-        return
-    assert (wrong[name] != right[name]).any()
+    transfers = program.assembly.transfers
+    drains = [t for t in transfers if isinstance(t, Transfer) and t.tensor == name]
+    assert drains
+    # All of them, and each by itself.
+    for moved in (drains, *([one] for one in drains)):
+        shifted = tuple(
+            replace(item, offset=item.offset + by)
+            if isinstance(item, Transfer) and item in moved
+            else item
+            for item in transfers
+        )
+        program.assembly = program.assembly.with_(transfers=shifted)
+        # Beyond the ends of the tensor it is refused; else a gradient is in another's place.
+        try:
+            wrong = program.run(batch(4), engine="values").outputs
+        except (AssemblyError, LoadError, RuntimeFault):
+            continue
+        assert (wrong[name] != right[name]).any()
 
 
 def test_a_program_that_was_saved_says_what_its_store_does(tmp_path: Path) -> None:
@@ -611,13 +647,46 @@ def test_batches_that_do_not_fit_are_refused() -> None:
         made.step(batch(5))
 
 
-def test_a_label_that_names_no_class_stops_the_run() -> None:
-    made = trainer()
-    with pytest.raises(ExecutionFault):
-        made.step({**batch(), "label": np.array([0, 1, 2, 3, 4, 0])})
+@pytest.mark.parametrize("label", [4, -1, -4, -101, 1 << 40])
+def test_a_label_that_names_no_class_is_refused_and_stops_a_run(label: int) -> None:
+    made, over = trainer(), trainer(over=2)
+    data = {**batch(), "label": np.array([0, 1, 2, 3, label, 0])}
+    reason = (
+        rf"'label': {label} at \[4\] .* is none of the 4 classes, 0 to 3; .* is -100, and can be"
+    )
+    for one in (made, over):
+        with pytest.raises(InputError, match=f"{reason} another .*ignored={label}'"):
+            one.step(data)
+        assert one.state.step == 0
+    assert made.program is not None
+    if label == -1:  # without a trainer to ask, the run itself stops
+        with pytest.raises(ExecutionFault, match="is outside"):
+            made.program.run(data, engine="values")
     # Nothing was updated, and the next step goes on.
-    assert made.state.step == 0
-    made.step({**batch(), "label": np.array([0, 1, 2, 3, -100, 0])})
+    data["label"][4] = -100
+    made.step(data)
+
+
+def test_the_label_that_is_left_out_may_be_one_that_names_a_class() -> None:
+    data = {**batch(), "label": np.array([0, 1, 2, 3, -1, 0])}
+    with pytest.raises(InputError, match="100 at"):
+        trainer(loss="cross_entropy:ignored=-1").step({**data, "label": data["label"] * 100})
+    losses = [trainer(loss="cross_entropy:ignored=-1").step(data).loss]
+    losses.append(trainer().step({**data, "label": np.array([0, 1, 2, 3, -100, 0])}).loss)
+    assert losses[0] == losses[1]
+
+
+def test_labels_of_several_places_are_told_by_all_of_them() -> None:
+    b = Builder(1)
+    b.weight("w", 3, 4)
+    b.node("MatMul", "logits", "x", "w")
+    made = wsc.train(
+        b.model("text", {"x": (TensorProto.FLOAT, ["batch", 5, 3])}), fabric=(2, 2), over=2
+    )
+    data = {"x": np.ones((4, 5, 3), np.float32), "label": np.ones((4, 5), np.int64)}
+    data["label"][3, 2] = 4
+    with pytest.raises(InputError, match=r"4 at \[3, 2\] .* none of the 4 classes"):
+        made.step(data)
 
 
 def test_batches_are_the_same_each_time() -> None:
@@ -629,7 +698,7 @@ def test_batches_are_the_same_each_time() -> None:
 # --- several wafers ---------------------------------------------------------------------
 
 
-def test_weights_are_the_same_on_any_number_of_wafers_also_if_workers_die() -> None:
+def test_weights_are_the_same_on_several_wafers_also_if_workers_die() -> None:
     from joblib import Parallel, delayed
 
     one, several = trainer(over=4), trainer(over=4, wafers=2)
@@ -639,21 +708,45 @@ def test_weights_are_the_same_on_any_number_of_wafers_also_if_workers_die() -> N
         for worker in {*Parallel(n_jobs=2)([delayed(os.getpid)()] * 8)} if number == 0 else ():
             os.kill(cast(int, worker), signal.SIGKILL)
     assert final_weights(one) == final_weights(several)
+    assert several.program is not None
+    several.program.labels = None  # as of a program that was loaded: only the run sees them
     with pytest.raises(RuntimeFault, match="index 9 is outside"):
         several.step({**batch(8), "label": np.array([0, 1, 2, 3, 0, 1, 2, 9])})
 
 
-def test_a_dask_cluster_gives_the_same_weights() -> None:
+def test_four_workers_of_a_dask_cluster_give_the_same_weights() -> None:
     from distributed import LocalCluster
 
-    one = trainer(over=2)
+    one = trainer(over=4)
     made: Any = LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"
+        n_workers=4, threads_per_worker=1, processes=False, dashboard_address=":0"
     )
     with made as cluster:
-        several = trainer(over=2, wafers=2, cluster=cluster.scheduler_address)
+        several = trainer(over=4, wafers=4, cluster=cluster.scheduler_address)
         for number in range(2):
             assert several.step(batch(8, number)).loss == one.step(batch(8, number)).loss
+    assert final_weights(one) == final_weights(several)
+
+
+def test_a_dask_cluster_that_loses_its_worker_in_a_step_gives_the_same_weights(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Dask gives up at once here, and the weights are lost with it: the step is done again."""
+    import dask
+    from distributed import LocalCluster
+
+    monkeypatch.setattr("wsc.steps.wafers.run_on_wafer", dies_once)
+    monkeypatch.setattr("wsc.steps.wafers.TRIES", 2)
+    one = trainer(over=4)
+    with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
+        made: Any = LocalCluster(
+            n_workers=1, threads_per_worker=1, dashboard_address=":0", silence_logs=50
+        )
+    with made as cluster:
+        several = trainer(over=4, wafers=4, cluster=cluster.scheduler_address)
+        assert several.step(batch(8)).loss == one.step(batch(8)).loss
+        assert several._folder is not None
+        assert (Path(several._folder.name) / MARK).exists()
     assert final_weights(one) == final_weights(several)
 
 

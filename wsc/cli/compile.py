@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,9 +37,11 @@ from wsc.cli.names import (
     Sizes,
     chosen_model,
     model_of,
-    require_file,
+    of_run,
+    own_sizes,
     sized,
     source_files,
+    trained_precision,
 )
 from wsc.cli.outputs import given_files, require_outputs
 from wsc.cli.training import Training, require_training, training
@@ -236,8 +237,7 @@ def command(
 
     start = time.perf_counter()
     require_training(train)
-    # A training step has a batch, too, whatever it is compiled from.
-    chosen = chosen_model(model, replace(sizes, batch=None) if train else sizes, holding.steps)
+    chosen = chosen_model(model, own_sizes(model, sizes) if train else sizes, holding.steps)
     if isinstance(chosen, Named):
         output, fabric = output or Path(f"{chosen.shape.name}.wsa"), fabric or FABRIC
     output = output or Path(f"{model.stem}.wsa")
@@ -263,8 +263,6 @@ def command(
         raise Refusal("--train takes no --bind, --input or --wide")
     if train and f64 != "f32":
         raise Refusal("--train takes no --f64: gradients are in single precision")
-    if train:
-        require_file(model)
     with noted(), working("compiling") as line:
         whole = dump_ir is not None or print_ir_after is not None  # people look at layers there
         recorder = Recorder(following(line), lambda files: require_outputs(written, dump_ir, files))
@@ -273,10 +271,10 @@ def command(
 
                 def step(runs: int, batch: int | None) -> Program:
                     return compile_step(
-                        model,
+                        **model_of(of_run(model, chosen, sizes, batch)),
                         fabric=fabric,
                         dims=bound,
-                        precision=precision,
+                        precision=trained_precision(chosen, precision),
                         batch=batch,
                         over=runs,
                         observe=recorder,
@@ -312,6 +310,8 @@ def command(
             if print_ir_after is not None:
                 show(recorder.stages, print_ir_after)
         recorder.note("verify")
+        if train:
+            _require_room(program)
         weighed = [item for node in explain for item in program.explain(node)]
         line(f"writing {output}")
         _write(program, output, read)
@@ -322,6 +322,21 @@ def command(
             say("")
         show_forms(console(), item)
     say_facts(summary(program, output, fabric is None, recorder), 9, error=True)
+
+
+def _require_room(program: Program) -> None:
+    """Raise Refusal for a step whose store is larger than memory: its file is made there."""
+    from wsc.isa.program import Kind
+    from wsc.runtime.memory import available_bytes
+
+    weights = (item for item in program.assembly.edge_tensors if item.kind is Kind.WEIGHT)
+    size = sum(math.prod(item.shape) * item.dtype.bytes for item in weights if item.drawn is None)
+    free = available_bytes()
+    if free is not None and size > free:
+        raise Refusal(
+            f"the weights of the step and what its optimizer keeps take {size:,} bytes, and "
+            f"{free:,} are free: wsc estimate --train predicts a step and stores nothing"
+        )
 
 
 def _write(program: Program, output: Path, read: Iterable[Path]) -> None:
@@ -354,7 +369,7 @@ def summary(
     use = sram_use(assembly, program.fabric)
     weights = [tensor for tensor in assembly.edge_tensors if tensor.kind is Kind.WEIGHT]
     elements = sum(math.prod(tensor.shape) for tensor in weights)
-    size = sum(math.prod(tensor.shape) * tensor.dtype.bytes for tensor in weights)
+    size = sum(tensor.bytes for tensor in weights)
     places = sorted({f"drawn from seed {item.drawn.seed}" for item in weights if item.drawn})
     stored = ", ".join(sorted({item.file for item in weights if item.file}))
     if stored or not places:

@@ -47,10 +47,12 @@ from wsc.cli.names import (
     Sizes,
     chosen_model,
     compiled,
-    is_name,
     model_of,
+    of_run,
+    own_sizes,
     sized,
     source_files,
+    trained_precision,
 )
 from wsc.cli.outputs import ReportFile, given_files, require_outputs
 from wsc.cli.tables import PlainTable, arranged, print_table, require_headings
@@ -180,9 +182,7 @@ def command(
     asked = training.runs(sizes.batch) if train else None
     if isinstance(asked, int):
         _require_shares(wafers, asked)
-    # A training step has a batch, too, whatever it is compiled from.
-    own = replace(sizes, batch=None) if _file(train, model) else sizes
-    named = chosen_model(model, own, holding.steps)
+    named = chosen_model(model, own_sizes(model, sizes) if train else sizes, holding.steps)
     _require_model(named, train, holding)
     read = (*source_files(named), *given_files(bind), *asking.files)
     require_outputs([] if report is None else [report], None, read)
@@ -190,9 +190,7 @@ def command(
     if train:
 
         def compiled_in(runs: int, batch: int | None) -> Program:
-            chosen = named
-            if isinstance(named, Named) and batch != sizes.batch:
-                chosen = chosen_model(model, replace(sizes, batch=batch))
+            chosen = of_run(model, named, sizes, batch)
             shared = training.options() | {"over": runs, "batch": batch, "code": holding.code}
             return _step(chosen, fabric, dims, bind, precision, settings, shared)
 
@@ -223,11 +221,6 @@ def _require_shares(wafers: int, runs: int) -> None:
     from wsc.cost.interconnect import require_shares
 
     require_shares(wafers, runs)
-
-
-def _file(train: bool, model: Path) -> bool:
-    """Whether it is the file of a model to train, which has a batch too."""
-    return train and not is_name(model)
 
 
 def _require_model(named: Path | Named, train: bool, holding: Holding) -> None:
@@ -262,9 +255,6 @@ def _step(
     if isinstance(model, Named):
         _refuse_sizes(model.shape.name, dims, bind)
         fabric = fabric or FABRIC
-        # As language models train: halves on the fabric, and single precision in the store.
-        chosen = click.get_current_context().get_parameter_source("precision")
-        precision = precision if chosen is ParameterSource.COMMANDLINE else "f16"
     elif not is_model(model) or bind:
         raise Refusal("--train is for a model, and takes no --bind")
     with noted(), working("compiling") as line:
@@ -273,7 +263,7 @@ def _step(
             observe=following(line),
             fabric=fabric,
             dims=read_dims(dims),
-            precision=precision,
+            precision=trained_precision(model, precision),
             settings=dict(read_settings(settings)),
             **options,
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from wsc.cli.common import STANDARD, Refusal, following, gathered, noted, working
 from wsc.cli.completion import Word, fabrics
@@ -136,10 +137,38 @@ def chosen_model(model: Path, sizes: Sizes, steps: int | None = None) -> Path | 
     return named_model(str(model), sizes, steps)
 
 
+def own_sizes(model: Path, sizes: Sizes) -> Sizes:
+    """The sizes that are of a model that is trained: its step has a batch, whatever it is of."""
+    return sizes if is_name(model) else replace(sizes, batch=None)
+
+
+def of_run(model: Path, chosen: Path | Named, sizes: Sizes, batch: int | None) -> Path | Named:
+    """The model of a run of so many samples: what a name stands for is made for them.
+
+    chosen: what it is for the samples of a step.
+    """
+    if isinstance(chosen, Named) and batch != sizes.batch:
+        return named_model(str(model), replace(sizes, batch=batch))
+    return chosen
+
+
+def trained_precision(chosen: Path | Named, precision: str) -> str:
+    """That of a step: language models train in halves, and the store holds single precision.
+
+    precision: that of the option, which counts where it was given.
+    """
+    given = click.get_current_context().get_parameter_source("precision")
+    named = isinstance(chosen, Named) and given is not ParameterSource.COMMANDLINE
+    return "f16" if named else precision
+
+
 def require_file(model: Path) -> None:
     """Raise Refusal for the name of a model where it is to be trained."""
     if is_name(model):
-        raise Refusal(f"training takes an ONNX file, and {model} is the name of a model")
+        raise Refusal(
+            f"wsc train takes an ONNX file, and {model} is the name of a model: its step is made "
+            "by wsc compile --train, and predicted by wsc estimate --train"
+        )
 
 
 def target_options(function: _Command) -> _Command:

@@ -303,6 +303,7 @@ def command(
         trainer.prepare(Samples(arrays, batch, None).of(0))
         # What is asked for is predicted now: what cannot be is not said after hours of training.
         predicted, costs = _predicted(trainer, asking, wafers, report is not None or as_json)
+        trainer.require_labels(arrays)
         if resume is not None:
             trainer.resume(resume)
         seed = _seed(trainer, shuffle, resume)

@@ -14,6 +14,7 @@ from wsc.cost.edge import Traffics
 from wsc.cost.threads import Span
 from wsc.cost.unpredictable import Unpredictable
 from wsc.cost.walk import Walk
+from wsc.isa.collection import without_collection
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Call, Direction, Program
 from wsc.isa.statements import calls
@@ -66,6 +67,7 @@ def added(ends: Iterable[float]) -> list[int]:
     return found
 
 
+@without_collection()
 def predict(program: Program, fabric: Fabric) -> Prediction:
     """Predict a verified program's run on a fabric.
 

@@ -26,7 +26,8 @@ CONTROL_BYTES = 4  # of the edge's bandwidth that a control wavelet takes
 class Streams:
     """All streams of a program, by their flows.
 
-    carried: the strands that share each color.
+    carried: the strands that share each color. partnered: streams in which instructions wait for
+    partners.
     """
 
     def __init__(self, program: Program, model: CostModel, x: Axis, y: Axis) -> None:
@@ -44,6 +45,7 @@ class Streams:
         for strand in self.color:
             if strand.flow not in self.site.streams:
                 self.site.streams[strand.flow] = strand.flow.stream(self.site)
+        self.partnered = [s for s in self if type(s).resolve is not Stream.resolve]
 
     def __iter__(self) -> Iterator[Stream]:
         return iter(self.site.streams.values())
@@ -98,6 +100,11 @@ class Streams:
         if (color, leaves) not in lanes.strands:
             lanes.strands[color, leaves] = self._strand_at(color, strands, lanes, leaves)
         return lanes.strands[color, leaves]
+
+    def in_blocks(self, color: str, lanes: Lanes) -> bool:
+        """Whether tiles of a column send blocks of their own on a color, one after the other."""
+        strand = self._strand(color, lanes, True)
+        return strand is not None and self.site.streams[strand.flow].in_blocks
 
     def _strand_at(
         self, color: str, strands: tuple[Strand, ...], lanes: Lanes, leaves: bool
@@ -180,7 +187,7 @@ class Streams:
 
     def resolve(self) -> bool:
         """Find times of instructions whose partners are there; whether there were any."""
-        found = [stream.resolve() for stream in self]
+        found = [stream.resolve() for stream in self.partnered]
         return any(found)
 
     def advance(self, cycles: np.ndarray, words: np.ndarray) -> None:

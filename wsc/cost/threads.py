@@ -26,7 +26,7 @@ from wsc.cost.streams import Streams
 from wsc.cost.tiles import MOST, Axis, Lanes, changes, sample
 from wsc.cost.unpredictable import Unpredictable
 from wsc.flows.carried import carried
-from wsc.flows.work import Work
+from wsc.flows.work import MOST_RECENT, Work
 from wsc.isa.expr import Binary, Expr, Name, apply, evaluate, names
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Call, Loop, Mem, Op, Program, Queue, Statement
@@ -38,7 +38,6 @@ Frame = dict[str, Any]
 Pass = tuple[int, ...]  # of a statement of main: numbers of the loops around it, turns, its own
 Code = Callable[[Frame], Any]
 Steps = Generator[None]
-MOST_RECENT = 32  # instructions of units that are remembered before the old ones are forgotten
 MOST_TOKENS = 8  # on one semaphore at a time; counts of words go to the network's semaphores
 
 
@@ -66,13 +65,14 @@ class Token:
 
     here: tiles in which it is there, and not taken yet; time: since when.
     promised: tiles in which it will come, at a time that is not known yet; comes: whether there are
-    any.
+    any. apart: as of the work that gives it.
     """
 
     here: np.ndarray
     time: np.ndarray
     promised: np.ndarray
     comes: bool = False
+    apart: bool = False
 
     @staticmethod
     def given(lanes: Lanes, time: np.ndarray) -> Token:
@@ -91,11 +91,11 @@ class Token:
         np.copyto(self.time, time, where=where)
         self.here |= where
         self.promised &= ~where
-        self.comes = bool(self.promised.any())
+        self.comes = np.count_nonzero(self.promised) > 0
 
     def is_promised(self, where: np.ndarray) -> bool:
         """Whether it will come in one of these tiles."""
-        return self.comes and bool((self.promised & where).any())
+        return self.comes and np.count_nonzero(self.promised & where) > 0
 
     def take(self, where: np.ndarray) -> None:
         """It is taken, in some tiles."""
@@ -181,11 +181,13 @@ class Threads:
         }
         self.streams = Streams(program, self.model, self.x, self.y)
         self.messages: list[Messages] = []
+        self.senders: list[int | None] = []  # the unit that sends each of them; None: main threads
         self.main_frame: Frame = {}
         self._known, self._moves = Patterns(), Moves()
         self.sources = Sources(Senders(self.procedures, self.env))
         self.works: list[tuple[Work, int, Token | None]] = []
         self.recent: list[tuple[Work, int, Token | None]] = []  # on units; some are known by now
+        self._most_recent = MOST_RECENT
         self.progress, self.forced = 0, False
         self.tally = Tally()
         self.spans: dict[Pass, Span] = {}
@@ -275,13 +277,19 @@ class Threads:
     def advance(self, cycles: np.ndarray, words: np.ndarray) -> None:
         """Set each tile's clocks on, as if all had gone on as before and taken ``words``."""
         self.time += cycles
+        # What the edge takes block after block goes on meanwhile, and ends when it would have.
+        apart = [unit for work, unit, _ in self.recent if work.apart]
+        before = self.unit[apart]
         self.unit += cycles
+        self.unit[apart] = before
         for tokens in self.tokens.values():
             for token in tokens:
-                token.time += cycles
+                if not token.apart:
+                    token.time += cycles
         for work, _, _ in self.recent:
-            work.start = work.start + cycles
-            work.put_off(cycles)
+            if not work.apart:
+                work.start = work.start + cycles
+                work.put_off(cycles)
         self.streams.advance(cycles, words)
 
     # --- blocks from the edge ----------------------------------------------------
@@ -437,13 +445,18 @@ class Threads:
             yield from self._free(mark.unit, lanes)
             self._spend(lanes, max(self.fabric.issue_cycles, 1))
         size = self.time.shape
-        start = self.time + np.where(shape.rows > 0, startup, max(startup, 1))
+        if isinstance(shape.rows, np.ndarray):
+            start = self.time + np.where(shape.rows > 0, startup, max(startup, 1))
+        else:
+            start = self.time + (startup if shape.rows > 0 else max(startup, 1))
         rows, pace = (_spread(part, size) for part in (shape.rows, shape.pace))
         work = Work(lanes, start, rows, pace)
         if mark is not None:
+            work.apart = self.streams.in_blocks(made.sends, lanes)
             self.busy[mark.unit] |= lanes.mask
             if mark.semaphore is not None:
                 token = Token.promise(lanes)
+                token.apart = work.apart
                 self.tokens.setdefault(mark.semaphore, []).append(token)
             self.works.append((work, mark.unit, token))
             self._note((work, mark.unit, token))
@@ -514,10 +527,10 @@ class Threads:
 
     def _note(self, given: tuple[Work, int, Token | None]) -> None:
         """Remember what a unit was given, until it is over for all tiles."""
-        if len(self.recent) >= MOST_RECENT:
+        if len(self.recent) >= self._most_recent:
             now = float(self.time.min())
-            kept = [item for item in self.recent if item[0].last > now]
-            self.recent = kept
+            self.recent = [item for item in self.recent if item[0].last > now]
+            self._most_recent = max(MOST_RECENT, 2 * len(self.recent))
         self.recent.append(given)
 
     def make_later(self, work: Work, cycles: np.ndarray) -> None:
@@ -533,9 +546,9 @@ class Threads:
 
     def _free(self, unit: int, lanes: Lanes) -> Steps:
         """Main threads wait until a unit has done what it was given before."""
-        while (self.busy[unit] & lanes.mask).any():
+        while np.count_nonzero(self.busy[unit] & lanes.mask):
             self._settle()
-            if (self.busy[unit] & lanes.mask).any():
+            if np.count_nonzero(self.busy[unit] & lanes.mask):
                 yield
         np.copyto(self.time, np.maximum(self.time, self.unit[unit]), where=lanes.mask)
 
@@ -566,7 +579,8 @@ class Threads:
         while True:
             if any(token.is_promised(mask) for token in self.tokens.get(semaphore, [])):
                 self._settle()
-            held = [t for t in self.tokens.get(semaphore, []) if t.comes or t.here.any()]
+            tokens = self.tokens.get(semaphore, [])
+            held = [t for t in tokens if t.comes or np.count_nonzero(t.here)]
             self.tokens[semaphore] = held
             promised = any(token.is_promised(mask) for token in held)
             here = np.array([token.here for token in held]).reshape(len(held), *mask.shape)
@@ -590,10 +604,14 @@ class Threads:
 
     # --- remote stores --------------------------------------------------------
 
-    def _send(self, op: Op, frame: Frame, lanes: Lanes) -> None:
-        if op.asynchronous is not None:
-            raise Unpredictable("a stream unit sends remote stores")
+    def _send(self, op: Op, frame: Frame, lanes: Lanes) -> Steps:
         assert op.target is not None
+        mark = op.asynchronous
+        if mark is not None and mark.semaphore is not None:
+            raise Unpredictable("a stream unit signals that it has sent remote stores")
+        if mark is not None:
+            yield from self._free(mark.unit, lanes)
+            self._spend(lanes, max(self.fabric.issue_cycles, 1))
         extents: Any = [np.maximum(self._code(dim.extent)(frame), 0) for dim in op.dims]
         words: Any = extents[-1] if extents else 1
         messages: Any = 1
@@ -604,7 +622,11 @@ class Threads:
         timing = self.fabric.timing[Timing.SEND]
         busy = np.maximum(timing.startup + wavelets * timing.cycles, 1)
         first = self.time + timing.startup
-        self._spend(lanes, busy)
+        last = self.time + busy
+        if mark is None:
+            self._spend(lanes, busy)
+        else:
+            np.copyto(self.unit[mark.unit], last, where=lanes.mask)
         size = self.time.shape
         at = lanes.mask & (np.broadcast_to(wavelets, size) > 0)
         rows, columns = np.nonzero(at)
@@ -622,9 +644,10 @@ class Threads:
                 np.broadcast_to(messages, size)[at],
                 sent,
                 first[at],
-                self.time[at] - 1,
+                last[at] - 1,
             )
         )
+        self.senders.append(None if mark is None else mark.unit)
         weight = lanes.weight[at]
         stored = float((weight * np.broadcast_to(messages * words, size)[at]).sum())
         assert op.dtype is not None
@@ -648,15 +671,19 @@ class Threads:
         else:
             came, ends = self._moves.arrivals(self.on_their_way(), self.x, self.y, depth, ramp, hop)
         sends = np.zeros(self.time.shape, bool)
-        for batch in self.messages:
-            sends[batch.row, batch.column] = True
+        for batch, unit in zip(self.messages, self.senders, strict=True):
+            if unit is None:
+                sends[batch.row, batch.column] = True
+                continue
+            at = unit, batch.row, batch.column
+            self.unit[at] = np.maximum(self.unit[at], ends[batch.row, batch.column])
         takes = lanes.mask & (np.asarray(words) > 0)
         # A number that memory tells is not known.
         takes = takes if takes.any() else lanes.mask
         np.copyto(self.time, np.maximum(self.time, ends), where=sends)
         np.copyto(self.time, np.maximum(self.time, came), where=takes)
         self.sources.wait()
-        self.messages = []
+        self.messages, self.senders = [], []
 
     def on_their_way(self) -> Sample:
         """Messages that nobody has waited for, of many more tiles than walk, where that can be."""

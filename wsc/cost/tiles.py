@@ -138,10 +138,10 @@ class Lanes:
         """The tiles where ``held`` is true and the others; None for no tile."""
         held = np.broadcast_to(held, self.mask.shape)
         inside = self.mask & held
-        if not inside.any():
+        if not np.count_nonzero(inside):
             return None, self
         outside = self.mask & ~held
-        if not outside.any():
+        if not np.count_nonzero(outside):
             return self, None
         return self._part(inside), self._part(outside)
 

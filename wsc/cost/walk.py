@@ -18,7 +18,7 @@ from wsc.cost.steady import LONG, Layers, Rhythm
 from wsc.cost.threads import Frame, Pass, Span, Steps, Threads
 from wsc.cost.tiles import Lanes
 from wsc.cost.unpredictable import Unpredictable
-from wsc.isa.expr import apply, names
+from wsc.isa.expr import Name, apply, evaluate, names
 from wsc.isa.program import Call, If, Loop, Op, Procedure, Statement
 from wsc.isa.statements import assigned, expressions, statements
 from wsc.isa.table import BY_NAME, CONTROL_TIMING, Category, Timing
@@ -112,7 +112,7 @@ class Walk(Threads):
                 if category is Category.VECTOR:
                     yield from self._vector(statement, frame, lanes)
                 elif category is Category.SEND:
-                    self._send(statement, frame, lanes)
+                    yield from self._send(statement, frame, lanes)
                 elif statement.name == "wait":
                     yield from self._wait(statement, frame, lanes)
                 elif statement.name == "signal":
@@ -281,6 +281,10 @@ class Walk(Threads):
         for name, axis in (("x", self.x), ("y", self.y)):
             if any(name in side for side in with_counter):
                 found += axis.places.tolist()
+        for guard in guards:
+            # Rows have their turns at equal distances over those of a loop.
+            if guard.left == Name(loop.register) and "y" in names(guard.right):
+                found += np.unique(evaluate(guard.right, self.env)).tolist()
         return found
 
     def _followed(self, loop: Loop) -> bool:

@@ -19,13 +19,12 @@ The code is that of Python for few messages, and compiled by Numba for many.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from wsc.cost.compiled import by_numba
+from wsc.cost.compiled import run_on_arrays
 
 RAMP = 4  # outputs and inputs of a router: N, E, S, W, this, and from ...
 INSIDE = 5  # ... here on to and from links within its cell, by their side
@@ -143,10 +142,8 @@ def follow(
         apart * hop,
         np.where(apart > 1, 2.0 ** np.minimum(apart, MOST_TURNS) - 1, 0.0),  # room, far, before
     ]
-    tables = [
-        np.zeros(ends),
-        np.zeros(ends),
-        np.zeros(ends),  # arrived, ended, late
+    state = [
+        np.zeros(ends),  # late
         np.zeros(outputs, np.int64),
         np.zeros(outputs, np.int64),
         np.full(outputs, -1),  # held, asking, served
@@ -160,11 +157,10 @@ def follow(
         np.full(stages, -1),
         np.zeros(stages),  # behind, need
     ]
-    run: Callable[..., None] = by_numba(_run) if compiled else _run
-    if not compiled:  # Python's lists are faster there
-        given, tables = ([array.tolist() for array in part] for part in (given, tables))
-    run(depth, float(ramp), inputs, *given, *tables)
-    return np.asarray(tables[0]), np.asarray(tables[1])
+    arrived, ended = np.zeros(ends), np.zeros(ends)
+    numbers = [depth, float(ramp), inputs]
+    run_on_arrays(_run, numbers, [*given, *state], [arrived, ended], compiled)
+    return arrived, ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,8 +249,6 @@ def _run(
     room: Any,
     far: Any,
     before_others: Any,
-    arrived: Any,
-    ended: Any,
     late: Any,
     held: Any,
     asking: Any,
@@ -268,6 +262,8 @@ def _run(
     released: Any,
     behind: Any,
     need: Any,
+    arrived: Any,
+    ended: Any,
 ) -> None:
     """Take events in the order of their cycles until all is quiet.
 

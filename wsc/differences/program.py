@@ -117,9 +117,7 @@ def _outside(program: Program) -> Iterator[tuple[str, Fields]]:
             {
                 "kind": tensor.kind.value,
                 "type": f"{tensor.dtype.value}[{shape}]",
-                "bytes": math.prod(tensor.shape) * tensor.dtype.bytes
-                if tensor.kind is Kind.WEIGHT
-                else None,
+                "bytes": tensor.bytes if tensor.kind is Kind.WEIGHT else None,
             },
         )
 

@@ -8,7 +8,7 @@ colors take, and walks with their streams.
 from __future__ import annotations
 
 from wsc.flows.cast import COLUMN_CAST, ROW_CAST, Cast
-from wsc.flows.chain import EAST, NORTH, SOUTH, WEST, Chain
+from wsc.flows.chain import EAST, NORTH, RISE, SOUTH, WEST, Chain
 from wsc.flows.collect import COLLECT
 from wsc.flows.flow import REGION, ROOT_X, ROOT_Y, SAMPLE, Flow, Path, Strand
 from wsc.flows.inward import INWARD, LEAD, Inward, Lead
@@ -28,6 +28,7 @@ __all__ = [
     "LEAVE",
     "NORTH",
     "REGION",
+    "RISE",
     "ROOT_X",
     "ROOT_Y",
     "ROW_CAST",
@@ -61,5 +62,6 @@ FLOWS: tuple[Flow, ...] = (
     ROW_CAST,
     COLUMN_CAST,
     LEAVE,
+    RISE,
 )
 STRANDS: dict[str, Strand] = {strand.name: strand for flow in FLOWS for strand in flow.strands}

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from wsc.cost.compiled import by_numba
+from wsc.cost.compiled import run_on_arrays
 from wsc.cost.tiles import Axis, Lanes
 from wsc.flows.flow import ROOT_Y, Flow, Path, Strand, at, both, when
 from wsc.flows.stream import Site, State, Steps, Stream, Walker
-from wsc.flows.work import Work
+from wsc.flows.work import MOST_RECENT, Work
 from wsc.isa.expr import Expr, H, Int, Name, W, X, Y
 from wsc.isa.types import Side
 
@@ -53,14 +53,17 @@ class Towards(Flow):
 class Chain(Towards):
     """Chains that run towards one side, in every row or every column.
 
-    Row chains may end anywhere; column chains end in the middle row, which saves queues. The
-    strands are ``even``, sent by tiles with an even coordinate, and ``odd``.
+    Row chains may end anywhere; column chains end in the middle row, which saves queues, but for
+    those that are ``whole``: they end at the edge. The strands are ``even``, sent by tiles with an
+    even coordinate, and ``odd``.
     """
+
+    whole: bool = False
 
     @property
     def name(self) -> str:
-        """That of its side."""
-        return self.towards.name.lower()
+        """That of its side; what goes up whole columns rises."""
+        return "rise" if self.whole else self.towards.name.lower()
 
     def laid(self) -> tuple[Strand, ...]:
         """Those of the tiles with even and with odd coordinates."""
@@ -80,7 +83,7 @@ class Chain(Towards):
     def _ends(self) -> tuple[Expr, Expr, Expr]:
         """Coordinate along it; that of the first tile, and of the last one that may receive."""
         first = self.size - 1 if self.backwards else Int(0)
-        if self.along_row:
+        if self.along_row or self.whole:
             return self.along, first, Int(0) if self.backwards else self.size - 1
         return self.along, first, ROOT_Y
 
@@ -108,6 +111,7 @@ class Chain(Towards):
 
 
 EAST, WEST, SOUTH, NORTH = (Chain(s) for s in (Side.EAST, Side.WEST, Side.SOUTH, Side.NORTH))
+RISE = Chain(Side.NORTH, whole=True)
 
 
 @dataclass(slots=True)
@@ -120,27 +124,19 @@ class Posted:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """Instructions that wait on a chain, by tiles.
-
-    todo: where there is one. receives, sends: what it does. start, count, pace: as of its work.
-    """
-
-    todo: np.ndarray
-    receives: np.ndarray
-    sends: np.ndarray
-    start: np.ndarray
-    count: np.ndarray
-    pace: np.ndarray
-
-
-@dataclass(frozen=True, slots=True)
 class Coming:
     """Words that come up ramps: how many, from when on and until when, by tiles."""
 
     count: np.ndarray
     since: np.ndarray
     until: np.ndarray
+
+
+# The rows of a chain's tables, which have a number for each tile: 1.0 or 0.0 for whether it is so.
+# What is kept of a chain, and how many rows that are,
+SENT, FIRST, LAST, COME, SINCE, UNTIL, IDLE, APART, BEHIND, HOLDS, ENDED, KEPT = range(12)
+# and what is asked of it: whether an instruction waits, whether it receives and sends, its rows.
+TODO, RECEIVES, SENDS, START, COUNT, PACE, ASKED = range(7)
 
 
 class ChainStream(Stream):
@@ -155,6 +151,7 @@ class ChainStream(Stream):
     sends to each one, which is nearer to the begin; -1 where there is none. swept: whether nothing
     was posted since the chain was gone along. Who finds its partners does not depend on times, so
     that going along it again finds none.
+    kept: all of these numbers, and others of the last instruction of each tile, in a table.
     recent: instructions whose times are known, but may become later (``joined``). Of the last one
     of each tile: ended, the cycle in which it is over; apart, cycles between its last words;
     behind, cycles from the end of the one before to its own, if that is held up by it; holds,
@@ -170,19 +167,37 @@ class ChainStream(Stream):
         self.delay = gaps * float(hop)
         self.before = np.arange(len(gaps)) - 1
         self.queue = site.depth(flow.strands[0], False)
-        self.first, self.last = np.zeros(site.shape), np.zeros(site.shape)
-        self.sent = np.zeros(site.shape, bool)
-        self.come, self.since, self.until = (np.zeros(site.shape) for _ in range(3))
-        self.idle, self.ended, self.apart = (np.zeros(site.shape) for _ in range(3))
-        self.behind, self.holds = np.zeros(site.shape), np.zeros(site.shape, bool)
+        self.kept = self._table(KEPT)
+        self.sent, self.first, self.last = (self._tiles(self.kept[n]) for n in (SENT, FIRST, LAST))
+        self.come, self.since, self.until, self.idle, self.ended = (
+            self._tiles(self.kept[n]) for n in (COME, SINCE, UNTIL, IDLE, ENDED)
+        )
         self.posted: list[Posted] = []
         self.recent: list[Work] = []
         self.swept = False
 
-    def _view(self, array: np.ndarray) -> np.ndarray:
-        """The array as [along the chain, across it]."""
+    def _table(self, count: int) -> np.ndarray:
+        """So many numbers for each tile, as [number, tile].
+
+        Tiles are in the order of the chain, those of one place of all chains one behind the other.
+        """
+        return np.zeros((count, self.site.shape[0] * self.site.shape[1]))
+
+    @property
+    def _across(self) -> int:
+        """Chains side by side."""
+        return self.site.shape[0 if self.flow.along_row else 1]
+
+    def _tiles(self, row: np.ndarray) -> np.ndarray:
+        """A row of a table as [rows, columns] of the sampled tiles: a view."""
+        found = row.reshape(-1, self._across)
+        found = found[::-1] if self.flow.backwards else found
+        return found.T if self.flow.along_row else found
+
+    def _ordered(self, array: np.ndarray) -> np.ndarray:
+        """An array of [rows, columns] as a row of a table: a copy."""
         array = array.T if self.flow.along_row else array
-        return array[::-1] if self.flow.backwards else array
+        return (array[::-1] if self.flow.backwards else array).flatten()
 
     def run(self, walk: Walker, work: Work, receives: bool, sends: bool) -> Steps:
         """Post an instruction; its times are found when its partners are there."""
@@ -232,117 +247,91 @@ class ChainStream(Stream):
             return False
         self.swept = True
         asked = self._asked()
-        found, done, holds = self._sweep(asked, self._others(asked))
-        if not found.any():
+        found, done = self._sweep(self.kept, asked, self._others(asked))
+        if not np.count_nonzero(found):
             return False
-        np.copyto(self.ended, done, where=found)
-        np.copyto(self.holds, holds, where=found)
         for item in self.posted:
             item.work.end(done, item.work.waiting & found)
         self.recent += [item.work for item in self.posted if item.work.known]
         self.posted = [item for item in self.posted if not item.work.known]
+        if len(self.recent) > MOST_RECENT:
+            # What is the last instruction of no tile does not become later.
+            self.recent = [w for w in self.recent if ((w.done == self.ended) & w.lanes.mask).any()]
         return True
 
-    def _asked(self) -> Asked:
-        """What has been posted and waits."""
-        shape = self.first.shape
-        todo, receives, sends = (np.zeros(shape, bool) for _ in range(3))
-        start, count, pace = (np.zeros(shape) for _ in range(3))
+    def _asked(self) -> np.ndarray:
+        """What has been posted and waits: a table."""
+        asked = self._table(ASKED)
+        todo, receives, sends, start, count, pace = map(self._tiles, asked)
         for item in self.posted:
             here = item.work.waiting
-            todo |= here
-            receives |= here & item.receives
-            sends |= here & item.sends
-            for target, source in (
-                (start, item.work.start),
-                (count, item.work.count),
-                (pace, item.work.pace),
-            ):
-                np.copyto(target, source, where=here)
-        return Asked(todo, receives, sends, start, count, pace)
+            np.copyto(todo, 1.0, where=here)
+            if item.receives:
+                np.copyto(receives, 1.0, where=here)
+            if item.sends:
+                np.copyto(sends, 1.0, where=here)
+            np.copyto(start, item.work.start, where=here)
+            np.copyto(count, item.work.count, where=here)
+            np.copyto(pace, item.work.pace, where=here)
+        return asked
 
-    def _others(self, asked: Asked) -> list[Coming]:
+    def _others(self, asked: np.ndarray) -> list[Coming]:
         """Words of other chains that come up the same ramps at the time of our own.
 
         Blocks that fit into the queues are left out.
         """
-        here = asked.todo & asked.receives & (asked.count > self.slack)
-        if not here.any():
+        mine = (asked[RECEIVES] > 0) & (asked[COUNT] > self.slack)
+        if not np.count_nonzero(mine):
             return []
+        here, begin = self._tiles(mine), asked[START][mine].min()
         others = (other for other in self.site.streams.values() if isinstance(other, ChainStream))
         found = (other.coming() for other in others if other is not self)
-        begin = asked.start[here].min()
         return [
             words for words in found if (here & (words.count > 0) & (words.until > begin)).any()
         ]
 
     def coming(self) -> Coming:
         """The words that each tile has received last, or will with what has been posted."""
-        if not self.posted or self.swept:
-            return Coming(self.come, self.since, self.until)
-        before = [array.copy() for array in self._kept]
-        self._sweep(self._asked(), [])
-        found = Coming(self.come.copy(), self.since.copy(), self.until.copy())
-        for array, old in zip(self._kept, before, strict=True):
-            np.copyto(array, old)
-        return found
-
-    @property
-    def _kept(self) -> list[np.ndarray]:
-        """What going along the chain changes."""
-        words = [self.come, self.since, self.until]
-        return [self.sent, self.first, self.last, *words, self.idle, self.apart, self.behind]
+        kept = self.kept
+        if self.posted and not self.swept:
+            kept = kept.copy()
+            self._sweep(kept, self._asked(), [])
+        return Coming(*(self._tiles(kept[number]) for number in (COME, SINCE, UNTIL)))
 
     def _sweep(
-        self, asked: Asked, others: list[Coming]
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        self, kept: np.ndarray, asked: np.ndarray, others: list[Coming]
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Go along the chain once.
 
-        others: words that share the ramps.
+        kept: what is known of it, which changes. asked: of ``_asked``. others: words that share the
+        ramps.
 
         Returns:
-            Where times are found now, when instructions end there, and where those of the tile
-            before wait for them.
+            Where times are found now, and when instructions end there.
         """
-        given = [asked.todo, asked.receives, asked.sends, asked.start, asked.count, asked.pace]
-        shared = np.empty((3, len(others), self.first.size))
+        shared = np.zeros((3, len(others), kept.shape[1]))
         for number, words in enumerate(others):
             for place, array in enumerate((words.since, words.until, words.count)):
-                shared[place, number] = self._view(array).ravel()
-        found, ended = np.zeros(self.first.shape, bool), np.zeros(self.first.shape)
-        holds = np.zeros(self.first.shape, bool)
-        ways = self.site.model.ramp, self.queue, self.slack, self.hop
-        run = self._compiled(_pass_on)
-        self._along(
-            run, [self.far, *map(float, ways)], shared, given, [*self._kept, found, ended, holds]
-        )
-        return found, ended, holds
-
-    def _compiled(self, run: Callable[..., None]) -> Callable[..., None]:
-        """A function that goes along chains, as fast as is worth while."""
-        return run if self.first.size <= MOST_INTERPRETED else by_numba(run)
+                shared[place, number] = self._ordered(array)
+        ways = map(float, (self.site.model.ramp, self.queue, self.slack, self.hop))
+        found = np.zeros(kept.shape[1])
+        self._along(_pass_on, [self.far, *ways], [shared, asked], [kept, found])
+        return self._tiles(found) > 0, self._tiles(kept[ENDED])
 
     def _along(
         self,
         run: Callable[..., None],
         numbers: Sequence[float],
-        shared: np.ndarray,
         given: Sequence[np.ndarray],
         changed: Sequence[np.ndarray],
     ) -> None:
-        """Let a function go along all chains side by side.
+        """Let a function go along all chains side by side, on rows of tables.
 
-        Tiles are in the order of the chain, those of one place of all chains one behind the other.
         changed: arrays that it changes, behind those that are given.
         """
-        shape = self._view(self.first).shape
-        line: list[Any] = [self.before, self.delay, self.gaps.astype(float), *shared]
-        tables: list[Any] = [self._view(array).flatten() for array in (*given, *changed)]
-        if self.first.size <= MOST_INTERPRETED:  # Python's lists are faster there
-            line, tables = ([array.tolist() for array in part] for part in (line, tables))
-        run(shape[1], *numbers, *line, *tables)
-        for array, values in zip(changed, tables[len(given) :], strict=True):
-            self._view(array)[...] = np.asarray(values).reshape(shape)
+        line = [self.before, self.delay, self.gaps.astype(float), *given]
+        compiled = self.kept.shape[1] > MOST_INTERPRETED
+        run_on_arrays(run, [self._across, *numbers], line, changed, compiled)
 
     def joined(self, walk: Walker, work: Work) -> None:
         """Words of another stream come up the ramps in turn with the last ones of this one.
@@ -350,8 +339,10 @@ class ChainStream(Stream):
         Where a ramp has no cycles to spare, each of them makes these later by one.
         """
         self.recent = [item for item in self.recent if (item.done > work.start).any()]
+        if not self.recent:
+            return
         here = work.lanes.mask & (work.count > 0) & (self.until > work.start)
-        if not self.recent or not here.any():
+        if not np.count_nonzero(here):
             return
         # The part of the ramp's cycles that they take, and how many of them come in between.
         part = np.minimum(work.count / np.maximum(work.done - work.start, 1.0), LARGEST_PART)
@@ -364,12 +355,11 @@ class ChainStream(Stream):
     def _make_later(self, walk: Walker, cycles: np.ndarray) -> None:
         """The last words that tiles received came so much later, and what waits for them is."""
         before = self.ended.copy()
-        given = [self.holds, self.apart, self.behind]
-        changed = [cycles, self.last, self.until, self.ended]
-        self._along(self._compiled(_hold_up), [], np.empty((0, 0)), given, changed)
+        self._along(_hold_up, [], [self._ordered(cycles)], [self.kept])
         later = self.ended - before
-        for item in self.recent:
-            last_one = item.lanes.mask & (item.done == before) & (later > 0)
+        held = later > 0
+        for item in self.recent if np.count_nonzero(held) else ():
+            last_one = item.lanes.mask & (item.done == before) & held
             if last_one.any():
                 walk.make_later(item, np.where(last_one, later, 0.0))
 
@@ -426,9 +416,10 @@ class ChainStream(Stream):
         """The same words are on their way."""
         del walk, used
         self.swept, self.recent = False, []
-        self.sent, self.come = next(counts).copy(), next(counts).copy()
-        self.first, self.last = next(times) + base, next(times) + base
-        self.since, self.until = next(times) + base, next(times) + base
+        for part in (self.sent, self.come):
+            part[...] = next(counts)
+        for part in (self.first, self.last, self.since, self.until):
+            np.add(next(times), base, out=part)
 
 
 def _pass_on(
@@ -441,35 +432,23 @@ def _pass_on(
     before: Any,
     delay: Any,
     gaps: Any,
-    others_since: Any,
-    others_until: Any,
-    others_count: Any,
-    todo: Any,
-    receives: Any,
-    sends: Any,
-    start: Any,
-    count: Any,
-    pace: Any,
-    sent: Any,
-    first: Any,
-    last: Any,
-    come: Any,
-    since: Any,
-    until: Any,
-    idle: Any,
-    apart: Any,
-    behind: Any,
+    shared: Any,
+    asked: Any,
+    kept: Any,
     found: Any,
-    ended: Any,
-    holds: Any,
 ) -> None:
     """Go along ``across`` chains side by side: who has its words, and when they pass.
 
-    ramp: cycles of a ramp's way. before, delay, gaps: by place, as in ``ChainStream``. others_...:
-    words of others on the ramp, as in ``Coming``. todo ... pace: as in ``Asked``. sent ... behind:
-    as in ``ChainStream``, and changed. found, ended, holds: where times are found now, when
-    instructions end there, and where those of the tile before wait for them.
+    ramp: cycles of a ramp's way. before, delay, gaps: by place, as in ``ChainStream``. shared: when
+    words of others on the ramp begin, when they end, and how many they are. asked, kept: tables, of
+    which the second changes. found: where times are found now.
     """
+    others_since, others_until, others_count = shared[0], shared[1], shared[2]
+    todo, receives, sends = asked[TODO], asked[RECEIVES], asked[SENDS]
+    start, count, pace = asked[START], asked[COUNT], asked[PACE]
+    sent, first, last = kept[SENT], kept[FIRST], kept[LAST]
+    come, since, until, idle = kept[COME], kept[SINCE], kept[UNTIL], kept[IDLE]
+    apart, behind, holds, ended = kept[APART], kept[BEHIND], kept[HOLDS], kept[ENDED]
     places = len(before)
     took = [False] * (places * across)
     final = [0.0] * (places * across)  # when the last word passes
@@ -480,14 +459,14 @@ def _pass_on(
             at = place * across + lane
             if not todo[at]:
                 continue
-            ready, begin, between = not receives[at], start[at], pace[at]
+            ready, begin, between = receives[at] == 0, start[at], pace[at]
             more = max(count[at] - 1.0, 0.0) * pace[at]
             end = begin + more
             if previous >= 0:
                 prior = previous * across + lane
                 if receives[at] and sent[prior]:
                     ready = took[at] = True
-                    sent[prior] = False
+                    sent[prior] = 0.0
                     begin = max(begin, first[prior] + delay[place])
                     end = max(begin + more, last[prior] + delay[place])
                     for other in range(len(others_since)):
@@ -510,11 +489,11 @@ def _pass_on(
             if not ready:
                 continue
             if sends[at]:
-                first[at], last[at], sent[at] = begin, end, True
+                first[at], last[at], sent[at] = begin, end, 1.0
             if took[at]:
                 come[at], since[at], until[at] = count[at], begin, end + 1.0
                 idle[at] = end + 1.0 - begin - count[at] - later[at]
-            found[at], ended[at], apart[at] = True, end + pace[at], between
+            found[at], ended[at], apart[at], holds[at] = 1.0, end + pace[at], between, 0.0
     # The sender waits for its neighbour, which need not be the next sampled tile: the
     # tiles between the two hold as many wavelets, each, as fit in between two cores.
     # One that is held itself passes the last words on at its pace, so it holds those before it:
@@ -534,7 +513,7 @@ def _pass_on(
             behind[at] = full * (gaps[place] - 1.0) + nearest
             if not took[at] or not found[prior] or count[at] <= slack:
                 continue
-            holds[at] = True
+            holds[at] = 1.0
             held = start[at] + (count[at] - room) * pace[at]
             if gaps[place] > 1.0:
                 near = first[prior] + hop + (count[at] - slack) * pace[at]
@@ -545,24 +524,14 @@ def _pass_on(
             apart[prior] = max(apart[prior], apart[at])
 
 
-def _hold_up(
-    across: Any,
-    before: Any,
-    delay: Any,
-    gaps: Any,
-    holds: Any,
-    apart: Any,
-    behind: Any,
-    cycles: Any,
-    last: Any,
-    until: Any,
-    ended: Any,
-) -> None:
+def _hold_up(across: Any, before: Any, delay: Any, gaps: Any, cycles: Any, kept: Any) -> None:
     """The last words that came are so many cycles later, and so is what waits for them.
 
-    cycles: those of each tile; they become those by which its words are later after all. All other
-    arrays are as in ``ChainStream``.
+    cycles: those of each tile; they become those by which its words are later after all. kept: the
+    chain's table.
     """
+    last, until, ended = kept[LAST], kept[UNTIL], kept[ENDED]
+    apart, behind, holds = kept[APART], kept[BEHIND], kept[HOLDS]
     places = len(gaps)
     # A word that is late is so for the tiles behind, too, unless it would have waited there.
     for place in range(places):

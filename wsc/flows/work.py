@@ -9,6 +9,8 @@ import numpy as np
 
 from wsc.cost.tiles import Lanes
 
+MOST_RECENT = 32  # that are remembered before the old ones are forgotten
+
 
 @dataclass(slots=True)
 class Work:
@@ -18,7 +20,7 @@ class Work:
     may start. count: rows, each of ``pace`` cycles. waiting: its tiles in which it is not known yet
     when the instruction is over. done: that cycle; of no meaning where it is not known. known:
     whether it is everywhere. last: when it is over in all its tiles, without end where that is not
-    known.
+    known. apart: whether the edge decides when it is over, and not what tiles do meanwhile.
     """
 
     lanes: Lanes
@@ -29,11 +31,12 @@ class Work:
     waiting: np.ndarray = field(init=False)
     known: bool = field(init=False)
     last: float = field(init=False, default=inf)
+    apart: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.done = np.zeros(self.lanes.mask.shape)
         self.waiting = self.lanes.mask.copy()
-        self.known = not self.waiting.any()
+        self.known = not np.count_nonzero(self.waiting)
 
     @property
     def alone(self) -> np.ndarray:
@@ -52,6 +55,6 @@ class Work:
         self._look()
 
     def _look(self) -> None:
-        self.known = not self.waiting.any()
+        self.known = not np.count_nonzero(self.waiting)
         if self.known:
             self.last = float(self.done.max(initial=0.0, where=self.lanes.mask))

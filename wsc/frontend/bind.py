@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 import onnx_ir as ir
 
-from wsc.errors import CompileError
+from wsc.errors import CompileError, OpenSizes
 from wsc.isa.asked import constant, dimension, option
 
 
@@ -153,14 +153,14 @@ def _agree(named: dict[str, int], name: str, size: int) -> None:
 
 
 def require_static(graph: ir.Graph) -> None:
-    """Raise CompileError naming every dimension that is still open and its flag."""
+    """Raise OpenSizes naming every dimension that is still open and its flag."""
     missing: list[str] = []
     for value, axis, name in _symbolic(graph):
         flag = dimension(name or f"{value.name}.{axis}")
         called = f" ({name})" if name else ""
         missing.append(f"input {value.name!r} axis {axis}{called}: {flag}")
     if missing:
-        raise CompileError("dimensions without a size: " + "; ".join(missing))
+        raise OpenSizes("dimensions without a size: " + "; ".join(missing))
 
 
 def bind_inputs(graph: ir.Graph, arrays: Mapping[str, np.ndarray], dims: Mapping[str, int]) -> None:

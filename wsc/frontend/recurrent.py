@@ -70,7 +70,7 @@ Recur = Callable[[Value, int, int, str], Value]
 
 
 @dataclass(frozen=True, slots=True)
-class _Direction:
+class Direction:
     """One direction of a recurrent node: its part of every input.
 
     inputs: [T, G, B, H], the projected inputs with their biases, a gate at a time.
@@ -165,16 +165,17 @@ def _plain_weights(call: Call, gates: int, d: int) -> Weights:
     return Weights(size, project, recur)
 
 
-Cell = Callable[[_Direction], tuple[list[Value], Value, Value | None]]
+Cell = Callable[[Direction], tuple[list[Value], Value, Value | None]]
 
 
-def _directions(
+def directions_of(
     call: Call,
     gates: int,
     defaults: tuple[str, ...],
     fused_bias: bool,
     weights: Callable[[Call, int, int], Weights] = _plain_weights,
-) -> list[_Direction]:
+) -> list[Direction]:
+    """Each direction of a node. fused_bias: both halves of its bias are one sum."""
     build = call.build
     direction = call.text("direction", "forward")
     count = call.arg(1).shape[0]
@@ -186,14 +187,14 @@ def _directions(
     lengths = _lengths(call, steps, batch)
     functions = _activations(call, defaults, count)
     share = len(functions) // count
-    result: list[_Direction] = []
+    result: list[Direction] = []
     for d in range(count):
         own = weights(call, gates, d)
         inputs, recurrent_bias = _biased(call, own.project(x, f"project{d}"), d, fused_bias)
         cell = _state(call, 6, d, batch, own.size) if gates == 4 else None
         peepholes = _peepholes(call, d, own.size) if gates == 4 else []
         result.append(
-            _Direction(
+            Direction(
                 build,
                 inputs,
                 own.recur,
@@ -267,7 +268,7 @@ def _peepholes(call: Call, d: int, size: int) -> list[Value]:
     ]
 
 
-def _run(call: Call, directions: list[_Direction], cell: Cell) -> list[Value]:
+def _run(call: Call, directions: list[Direction], cell: Cell) -> list[Value]:
     """Y, Y_h and, where there is one, Y_c of all directions."""
     build, layout = call.build, call.flag("layout", False)
     sequences: list[Value] = []
@@ -299,11 +300,11 @@ def lstm(call: Call) -> list[Value]:
 def lstm_of(call: Call, weights: Callable[[Call, int, int], Weights]) -> list[Value]:
     """An LSTM with these products; all other inputs and attributes are those of the standard."""
     couple = call.flag("input_forget", False)
-    directions = _directions(call, 4, ("Sigmoid", "Tanh", "Tanh"), True, weights)
+    directions = directions_of(call, 4, ("Sigmoid", "Tanh", "Tanh"), True, weights)
     return _run(call, directions, lambda direction: _lstm(direction, couple))
 
 
-def _lstm(d: _Direction, couple: bool) -> tuple[list[Value], Value, Value | None]:
+def _lstm(d: Direction, couple: bool) -> tuple[list[Value], Value, Value | None]:
     build, (f, g, h) = d.build, d.activations
     hidden, cell = d.hidden, d.cell
     assert cell is not None
@@ -333,12 +334,12 @@ def _lstm(d: _Direction, couple: bool) -> tuple[list[Value], Value, Value | None
 def gru(call: Call) -> list[Value]:
     """Gated recurrent unit, any direction, reset before or after the product."""
     after = call.flag("linear_before_reset", False)
-    directions = _directions(call, 3, ("Sigmoid", "Tanh"), fused_bias=not after)
+    directions = directions_of(call, 3, ("Sigmoid", "Tanh"), fused_bias=not after)
     cell = _gru_reset_after if after else _gru_reset_before
     return _run(call, directions, cell)
 
 
-def _gru_reset_after(d: _Direction) -> tuple[list[Value], Value, Value | None]:
+def _gru_reset_after(d: Direction) -> tuple[list[Value], Value, Value | None]:
     build, (f, g) = d.build, d.activations
     hidden, outputs = d.hidden, list[Value]()
 
@@ -362,7 +363,7 @@ def _gru_reset_after(d: _Direction) -> tuple[list[Value], Value, Value | None]:
     return outputs, hidden, None
 
 
-def _gru_reset_before(d: _Direction) -> tuple[list[Value], Value, Value | None]:
+def _gru_reset_before(d: Direction) -> tuple[list[Value], Value, Value | None]:
     build, (f, g) = d.build, d.activations
     hidden, outputs = d.hidden, list[Value]()
 
@@ -385,10 +386,10 @@ def _gru_reset_before(d: _Direction) -> tuple[list[Value], Value, Value | None]:
 @lowering("RNN", since=7, quiet=("hidden_size",))
 def rnn(call: Call) -> list[Value]:
     """Plain recurrence, any direction."""
-    return _run(call, _directions(call, 1, ("Tanh",), fused_bias=True), _rnn)
+    return _run(call, directions_of(call, 1, ("Tanh",), fused_bias=True), _rnn)
 
 
-def _rnn(d: _Direction) -> tuple[list[Value], Value, Value | None]:
+def _rnn(d: Direction) -> tuple[list[Value], Value, Value | None]:
     f = d.activations[0]
     hidden, outputs = d.hidden, list[Value]()
     for t, projected in d.steps():

@@ -201,13 +201,15 @@ def dropout(call: Call) -> list[Value]:
 
     Whether an element stays depends on its position, the node and the seed of the run, and on
     nothing else: it is the same on every fabric. 24 bits of a hash of them are compared with the
-    ratio.
+    ratio. What stands for the node is a number that it reads, like a weight of its own, and none
+    of its code: so layers that drop are alike.
     """
     build, x = call.build, call.arg(0)
-    ratio, key = call.number("ratio", 0.5), call.integer("key", 0)
+    ratio, number = call.number("ratio", 0.5), call.integer("key", 0)
     require(0.0 <= ratio < 1.0, f"a ratio of {ratio}")
     seed = build.shared_input(SEED, Type(DType.I32, ()), "int32")
-    first = build.map(lambda s: _mixed(_mixed(s) ^ key), seed, hint="key")
+    key = build.free_state("key", Type(DType.I32, ()), lambda: np.array(number, np.int32))
+    first = build.map(lambda s, k: _mixed(_mixed(s) ^ k), seed, key, hint="key_of_run")
     second = build.map(lambda k: _mixed(k + 1), first, hint="second")
     places = [iota(build, size, axis, x.rank) for axis, size in enumerate(x.shape)]
     weights = [math.prod(x.shape[axis + 1 :]) for axis in range(x.rank)]

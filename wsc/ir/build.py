@@ -655,7 +655,11 @@ class GraphBuilder:
         def load() -> np.ndarray:
             raise AssertionError("the values of a stand-in")
 
-        return self.state(self._free("any"), type_, load)
+        return self.free_state("any", type_, load)
+
+    def free_state(self, hint: str, type_: Type, load: Callable[[], np.ndarray]) -> Value:
+        """``state`` under a name within the scope that nothing has yet."""
+        return self.state(self._free(hint), type_, load)
 
     def _free(self, hint: str) -> str:
         """A name that nothing has yet, within the scope."""

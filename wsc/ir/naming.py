@@ -15,12 +15,8 @@ from collections.abc import Collection, Container, Iterable
 Words = tuple[str, ...]
 PREFIX = "v_"  # tells values from registers, constants and iteration names
 PART = re.compile(r"\.[^/.:]+$")  # what is behind a dot is a part: Softmax.max, query.bias
-LOOK, ANEW, SUMS = (
-    ":look",
-    ":anew",
-    ":sums",
-)  # what is done with a block of keys; its number follows
-_BLOCK = re.compile(rf"(.*)({LOOK}|{ANEW}|{SUMS})(\d+)")
+LOOK, ANEW = ":look", ":anew"  # what is done with a block of attention; its number follows
+_BLOCK = re.compile(rf"(.*)({LOOK}|{ANEW})(\d+)")
 NUMBER = "#"  # stands for any number in what names of a family have in common
 
 
@@ -140,7 +136,7 @@ def _numbers(family: Words, members: list[Words]) -> list[int]:
 
 
 def block_of(name: str, kind: str = "") -> str:
-    """The block of keys, and what is done with it, for which a node is; "" of any other node.
+    """The block of attention, and what is done with it, for which a node is; "" of any other node.
 
     kind: whether only what this is done for counts.
     """
@@ -148,10 +144,11 @@ def block_of(name: str, kind: str = "") -> str:
     return found[0] if found and kind in ("", found[2]) else ""
 
 
-def block_number(name: str) -> int | None:
-    """The number of the block of keys for which a node, or what it gives, is; None of any other."""
+def numbered_block(name: str) -> tuple[str, int] | None:
+    """What goes in blocks, with what is done there, and the number of the block for which a node
+    is, or what it gives; None of any other node."""
     found = _BLOCK.match(name)
-    return int(found[3]) if found else None
+    return (found[1] + found[2], int(found[3])) if found else None
 
 
 def in_blocks(name: str) -> str:

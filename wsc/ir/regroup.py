@@ -83,6 +83,38 @@ def place(shape: Shape, steps: Sequence[Turn], dim: int) -> int | None:
     return dim
 
 
+def apart(shape: Shape, steps: Sequence[Turn], dim: int) -> tuple[tuple[Turn, ...], Reshape] | None:
+    """The steps without those that join a dimension with its neighbours, and what joins them then.
+
+    None if the steps do not join it, or take apart what they have joined.
+    """
+    found: list[Turn] = []
+    joined: tuple[int, ...] = ()  # sizes in the place of the dimension, once it is joined
+    for step in steps:
+        after = turned(shape, step)
+        if isinstance(step, Transpose):
+            at = step.perm.index(dim)
+            many = max(len(joined), 1)
+            order: list[int] = []
+            for i in step.perm:
+                first = i if i <= dim else i + many - 1
+                order += range(first, first + many) if i == dim else [first]
+            found.append(Transpose(tuple(order)))
+        else:
+            (group,) = (item for item in groups(shape, after) if dim in item.old)
+            one = single(group, shape, after)
+            if one is None and not joined and sum(after[j] > 1 for j in group.new) == 1:
+                joined = tuple(shape[i] for i in group.old)
+                at = next(j for j in group.new if after[j] > 1)
+            elif one is None or one[0] != dim:
+                return None
+            else:
+                at = one[1]
+            found.append(Reshape((*after[:at], *(joined or after[at : at + 1]), *after[at + 1 :])))
+        shape, dim = after, at
+    return (tuple(found), Reshape(shape)) if joined else None
+
+
 def adapted(
     shape: Shape, steps: Sequence[Turn], own: Shape, repeat: bool
 ) -> tuple[MoveStep, ...] | None:
@@ -120,6 +152,30 @@ def adapted(
             found.append(Reshape(own))
         shape = after
     return tuple(found)
+
+
+def unsplit(shape: Shape, split: Reshape, cut: Slice) -> tuple[Slice, Reshape] | None:
+    """A single position of a part into which a dimension was taken apart, as a slice of all of it.
+
+    shape: what was taken apart. A position of the first part is a run of neighbours, one of the
+    last part is every so many. None if something else is cut, or the part is neither.
+    """
+    dims = [i for i, size in enumerate(split.shape) if cut.sizes[i] != size]
+    if len(dims) != 1 or cut.sizes[dims[0]] != 1:
+        return None
+    (dim,) = dims
+    (group,) = (item for item in groups(shape, split.shape) if dim in item.new)
+    whole = [i for i in group.old if shape[i] > 1]
+    parts = [j for j in group.new if split.shape[j] > 1]
+    if len(whole) != 1 or dim not in (parts[0], parts[-1]):
+        return None
+    starts, sizes, steps = [0] * len(shape), list(shape), [1] * len(shape)
+    at, many = whole[0], split.shape[dim]
+    sizes[at] //= many
+    near = dim == parts[0]
+    starts[at] = cut.starts[dim] * (sizes[at] if near else 1)
+    steps[at] = 1 if near or sizes[at] == 1 else many
+    return Slice(tuple(starts), tuple(sizes), tuple(steps)), Reshape(cut.sizes)
 
 
 def delayed(

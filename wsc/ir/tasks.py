@@ -118,18 +118,32 @@ class Store(Task):
     """Send ``value`` out as edge tensor ``target``.
 
     shape: of the tensor, where the value is a part of it: its extents then end where the part does.
-    aside: a stream unit sends it while the core goes on, between two ``Aside``.
     """
 
     value: Read[View]
     target: Edge[str]
     shape: tuple[int, ...] = ()
-    aside: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Risen(Task):
+    """Send out, as a part of ``target``, the ``sums`` that the product before lets rise.
+
+    The tiles at the north edge have them when they have come up their column.
+    value: where those round them; a stream unit sends them from there while the core goes on,
+      between two ``Aside``. None where they leave in f32: the core sends them.
+    shape: of the tensor; the extents of the sums then end where the part does.
+    """
+
+    sums: Read[View]
+    value: Write[View | None]
+    target: Edge[str]
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Aside(Task):
-    """Before stores that a stream unit does, and behind them.
+    """Before what a stream unit sends out, and behind it.
 
     on_its_way: behind them, what the last one may still send: it has left when this task is done.
     """
@@ -187,10 +201,11 @@ class ContractTask(Task):
       result itself holds them.
     combined: the axis along which a summed label lies whose partial sums are added up in all tiles,
       or "" (not reduce).
-    waits: what the result takes the place of may be on its way out on a stream unit: its words are
-      written when that has left (with an accumulator, not reduce).
+    rises: the partial sums go up each column on a stream unit, and only the tiles at the north edge
+      get them, for ``Risen`` (combined "y", a result in f32).
     target: edge tensor as which the result leaves, block after block along the rows, while later
       ones are made; "" where it stays (reduce, not ordered).
+    beside: a value that leaves up the columns meanwhile, as the edge tensor ``away`` (reduce).
     """
 
     index_a: tuple[Index, ...]
@@ -212,8 +227,10 @@ class ContractTask(Task):
     arrivals: Scratch[str] = ""
     sums: Scratch[str] = ""
     combined: Fact[str] = ""
-    waits: bool = False
+    rises: bool = False
     target: Edge[str] = ""
+    beside: Read[View | None] = None
+    away: Edge[str] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +242,9 @@ class MoveTask(Task):
     barrier: meet the tiles that are sent to before the first remote store (not needed when a move
       just before met all of them for the same output).
     lines: where nothing leaves a row, or a column, only its tiles meet.
+    stage: one of two tasks of which the move is made where all of a line goes to its root and from
+      there to the line. "send": the messages, for whose words the root has room; "take": the rest.
+      Between the two tiles may do something else. "" where one task does all of it.
     """
 
     value: Read[View]
@@ -233,6 +253,7 @@ class MoveTask(Task):
     fill: float | None = None
     barrier: bool = True
     lines: bool = False
+    stage: Fact[str] = ""
 
 
 @dataclass(frozen=True, slots=True)

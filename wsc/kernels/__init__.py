@@ -16,6 +16,7 @@ from wsc.ir.tasks import (
     MapTask,
     MoveTask,
     ReduceTask,
+    Risen,
     ScatterTask,
     Store,
     Task,
@@ -37,11 +38,12 @@ from wsc.kernels.gather import emit_gather
 from wsc.kernels.movement import emit_move
 from wsc.kernels.reduce import emit_reduce
 from wsc.kernels.scatter import emit_scatter
-from wsc.kernels.transfer import emit_aside, emit_load, emit_lookup, emit_store
+from wsc.kernels.transfer import emit_aside, emit_load, emit_lookup, emit_risen, emit_store
 
 KERNELS: dict[type, Callable[[Any, Context], Emission]] = {
     Load: emit_load,
     Store: emit_store,
+    Risen: emit_risen,
     Aside: emit_aside,
     MapTask: emit_map,
     ReduceTask: emit_reduce,

@@ -28,7 +28,7 @@ from wsc.flows import REGION, WEIGHTS
 from wsc.ir.graph import Index
 from wsc.ir.layout import Mesh, View, block, dense_strides, start, storage_order, valid
 from wsc.ir.tasks import ContractTask
-from wsc.isa.expr import Expr, Int, Name, W, X, Y, maximum, minimum
+from wsc.isa.expr import Expr, H, Int, Name, W, X, Y, maximum, minimum
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Dim, Direction, Extent, Transfer
 from wsc.isa.table import Timing
@@ -36,7 +36,14 @@ from wsc.isa.types import DType, Side
 from wsc.kernels.asm import Asm, At, Emission, Source
 from wsc.kernels.context import Context, row_major
 from wsc.kernels.library import ARRIVED, CHAIN_DONE, CLEARED, LEFT, LINES
-from wsc.kernels.transfer import pass_west, send_west, western_drain
+from wsc.kernels.transfer import (
+    northern_drain,
+    pass_north,
+    pass_west,
+    send_north,
+    send_west,
+    western_drain,
+)
 
 F32 = DType.F32
 
@@ -158,10 +165,14 @@ def _stem(task: ContractTask) -> str:
     windows = any(len(entry.terms) > 1 for entry in task.index_a)
     kind = "convolution" if windows else "matmul"
     name = f"{kind}_{'streamed' if task.weight else 'resident'}"
+    if task.rises:
+        return f"{name}_rising"
     if task.combined:
         return f"{name}_over_{LINES[task.combined].name}s"
     if task.target:
         return f"{name}_out"
+    if task.beside is not None:
+        return f"{name}_beside"
     return f"{name}_ordered" if task.ordered else name
 
 
@@ -193,14 +204,13 @@ def _local(task: ContractTask, context: Context) -> Emission:
         dims=sorted([*steps, *tokens], key=lambda dim: dim[0] == last),
         keep=frozenset(labels.split),
     )
-    if task.combined:
+    if task.rises:
+        # The parts of a column go up it while its tiles go on.
+        asm.call("rise_add_f32", buffer=total.base, count=room)
+    elif task.combined:
         # Each tile has the sums over its own part of the label: the line adds them up.
         line, wide = LINES[task.combined].name, F32 if task.accumulator else task.out.dtype
         asm.call(f"{line}_all_add_{wide.value}", buffer=total.base, count=room)
-    if task.waits:
-        # The northern tiles send out what was there before.
-        with asm.when(Y, "==", 0):
-            asm.wait(LEFT, 1)
     if task.accumulator:
         asm.vector(
             "narrow",
@@ -214,6 +224,8 @@ def _local(task: ContractTask, context: Context) -> Emission:
     if task.combined:
         lines = f"{LINES[task.combined].name}s"
         doc = (f"Each tile sums its part of its outputs; the parts are added up over {lines}.",)
+    if task.rises:
+        doc = ("Each tile sums its part of its outputs; the parts then go up the columns.",)
     numbers = {"tokens": prod(labels.room(label) for label in inner), "outputs": room}
     return Emission(_stem(task), asm.body, feeds, doc, numbers)
 
@@ -286,7 +298,14 @@ def _reduce(task: ContractTask, context: Context) -> Emission:
         with asm.when(X, "<", W - 1):
             asm.signal(ARRIVED, 1)
     half_base = asm.set(asm.register("half"), Name(task.accumulator))
+    if task.beside is not None:
+        send_north(asm, task.beside, context)
     with asm.loop("owner", owners) as owner:
+        if task.beside is not None:
+            # Rows of tiles have their turns at equal distances over those of the owners.
+            with asm.when(owner, "==", Y * owners // H):
+                asm.wait(LEFT, 1)
+                pass_north(asm)
         if task.target:
             _leave(task, context, asm, owner, owners)
         with asm.loop("part", -(-block // task.chunk)) as part:
@@ -322,6 +341,8 @@ def _reduce(task: ContractTask, context: Context) -> Emission:
         feeds = (weight_feed(task, context, labels, [*outer, *summed]),)
     if task.target:
         feeds = (*feeds, western_drain(task.out, task.target, context, task.origin))
+    if task.beside is not None:
+        feeds = (*feeds, northern_drain(task.beside, task.away, (), context, task.origin))
     way = "to the last column and back to the owner" if task.ordered else "to the owner"
     doc: tuple[str, ...] = (
         "Blocks of outputs, one owner column after the other; partial sums run along the row",
@@ -329,6 +350,8 @@ def _reduce(task: ContractTask, context: Context) -> Emission:
     )
     if task.target:
         doc = (*doc, "A block that is complete leaves at the west edge meanwhile.")
+    if task.beside is not None:
+        doc = (*doc, "Another value leaves at the north edge meanwhile, row after row.")
     numbers = {"chunk": task.chunk, "block": block, "owners": owners, "tokens": room}
     numbers |= {"outputs": labels.size[n], "chunk_bytes": half, "token_bytes": room * 4}
     numbers |= {"chunk_words": task.chunk * room, "block_words": block * room}

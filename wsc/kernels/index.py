@@ -118,7 +118,7 @@ def variable(name: str, low: int, high: int) -> Ix:
     return Ix((), low) if low == high else Ix(((Var(name, low, high), 1),))
 
 
-def _split(form: Ix, divisor: int) -> tuple[Ix, Ix]:
+def split(form: Ix, divisor: int) -> tuple[Ix, Ix]:
     """form = divisor * multiple + rest, with the rest's constant in [0, divisor)."""
     multiple = tuple((a, c // divisor) for a, c in form.terms if c % divisor == 0)
     rest = tuple((a, c) for a, c in form.terms if c % divisor)
@@ -132,7 +132,7 @@ def _parted(form: Ix, divisor: int) -> tuple[int, Ix, Ix] | None:
     """
     steps = {gcd(c, divisor) for _, c in form.terms}
     for step in sorted(steps - {1}, reverse=True):
-        coarse, fine = _split(form, step)
+        coarse, fine = split(form, step)
         low, high = fine.range
         if coarse.terms and low >= 0 and high < step:
             return step, coarse, fine
@@ -154,7 +154,7 @@ def quotient(form: Ix, divisor: int) -> Ix:
     """``floor(form / divisor)``, simplified."""
     if divisor == 1:
         return form
-    multiple, rest = _split(form, divisor)
+    multiple, rest = split(form, divisor)
     low, high = rest.range
     if low // divisor == high // divisor:
         return multiple + low // divisor
@@ -169,7 +169,7 @@ def remainder(form: Ix, divisor: int) -> Ix:
     """``form mod divisor``, simplified."""
     if divisor == 1:
         return Ix()
-    _, rest = _split(form, divisor)
+    _, rest = split(form, divisor)
     low, high = rest.range
     if low // divisor == high // divisor:
         return rest + -(low // divisor) * divisor

@@ -10,7 +10,7 @@ from wsc.ir.layout import Mesh, start, valid
 from wsc.ir.regroup import groups
 from wsc.ir.tasks import MoveTask
 from wsc.isa.expr import Expr, Int, minimum
-from wsc.kernels.index import Ix, quotient, remainder, variable, within
+from wsc.kernels.index import Ix, quotient, remainder, split, variable, within
 
 
 @dataclass(slots=True)
@@ -123,14 +123,26 @@ def _slice(found: IndexMap, step: Slice, shape: tuple[int, ...]) -> tuple[int, .
             continue
         form = found.target[dim] + -begin if stride > 0 else found.target[dim] * -1 + begin
         if abs(stride) > 1:
-            found.divisible.append((form, abs(stride)))
-            form = quotient(form, abs(stride))
+            taken, form = divided(form, abs(stride))
+            found.divisible.append((taken, abs(stride)))
         low, high = form.range
         if low < 0 or high >= count:
             found.between.append(within(form, 0, count))
         found.target[dim] = form
         found.box[dim] = _sliced(found.box[dim], begin, count, stride)
     return step.sizes
+
+
+def divided(form: Ix, divisor: int) -> tuple[Ix, Ix]:
+    """What the divisor has to divide, that it divides a form; and the form divided then.
+
+    Of a run as long as the divisor one place counts, the same in all runs.
+    """
+    multiple, rest = split(form, divisor)
+    low, high = rest.range
+    if multiple.terms and low <= high // divisor * divisor < low + divisor:
+        return rest, multiple + high // divisor
+    return form, quotient(form, divisor)
 
 
 def _sliced(box: tuple[int, int], begin: int, count: int, stride: int) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from wsc.flows import (
     INWARD,
     LEAD,
     NORTH,
+    RISE,
     ROOT_X,
     ROOT_Y,
     ROW_CAST,
@@ -46,6 +47,9 @@ LEFT = 4  # the same
 CHAIN_UNITS = 3
 ASIDE = 0  # the unit that no chain uses, where a core has more of them
 OUTWARDS = 4  # the unit that sends a result out beside chains and what clears their sums
+GATHER = 5  # the unit that sends what the root of a row hands on, beside these
+RISEN = 5  # the semaphore of sums that go up whole columns, on that unit too
+RISING_QUEUES = (8, 6)  # input and output queues that a core needs for them beside all else
 LONG_LINE = 16  # tiles, from which on an all-reduce in groups is quicker
 GROUPED_QUEUES = (8, 6)  # input and output queues that a core needs for it along both axes
 GROUPED_COLORS = 22  # of all flows of such a program
@@ -175,6 +179,44 @@ def take(
         asm.body,
         (f"End of a chain that runs {towards.name}: target = source combined with what arrives.",),
     )
+
+
+def rise() -> Procedure:
+    """``rise_add_f32(buffer, count)``: the sums of a column come to its northern tile.
+
+    A chain up the whole column, on a unit of its own; the northern tile adds what comes to its
+    buffer. Signals ``RISEN`` in each tile.
+    """
+    asm = Asm(6)
+    buffer, count = asm.register("buffer"), asm.register("count")
+    memory, dims = words(asm, buffer, count, DType.F32)
+    unit = Asynchronous(OUTWARDS, RISEN)
+
+    def emit(send: int, receive: int) -> None:
+        out, came = RISE.strands[send].queue(), RISE.strands[receive].queue()
+        with asm.when(Y, "==", H - 1):
+            asm.vector("mov", DType.F32, out, memory, dims=dims, asynchronous=unit)
+        with asm.otherwise():
+            with asm.when(Y, ">", 0):
+                asm.vector("add", DType.F32, out, came, memory, dims=dims, asynchronous=unit)
+            with asm.otherwise():
+                asm.vector("add", DType.F32, memory, came, memory, dims=dims, asynchronous=unit)
+
+    _parity(asm, Y, emit)
+    return Procedure(
+        "rise_add_f32",
+        (buffer.name, count.name),
+        asm.body,
+        ("Add up count words over the column on a stream unit; its northern tile gets them.",),
+    )
+
+
+def rises(fabric: Fabric) -> bool:
+    """Whether sums can go up whole columns beside all else that cores do."""
+    queues = len(fabric.input_queues), len(fabric.output_queues)
+    enough = all(has >= needs for has, needs in zip(queues, RISING_QUEUES, strict=True))
+    units = fabric.stream_units > GATHER and fabric.semaphores > RISEN
+    return enough and units and fabric.height > 1
 
 
 def clear() -> Procedure:
@@ -389,6 +431,8 @@ def library(stream_units: int, grouped: frozenset[str] = frozenset()) -> Mapping
     made: list[Procedure] = [arrive(units), turn(units), forward(units), barrier()]
     if stream_units > CHAIN_UNITS:
         made.append(clear())
+    if stream_units > OUTWARDS:
+        made.append(rise())
     for axis, line in LINES.items():
         for op, dtype in product(("add", "max"), DType):
             made += [chain(line, up, op, dtype, units) for up in (True, False)]

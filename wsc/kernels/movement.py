@@ -10,17 +10,18 @@ every tile knows by arithmetic how many words it will get, and waits for them.
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 
-from wsc.ir.layout import beyond, coordinate, is_plain, room, start, valid
+from wsc.ir.layout import Mesh, beyond, coordinate, is_plain, room, start, valid
 from wsc.ir.tasks import MoveTask
 from wsc.isa.expr import Expr, Int, Name, maximum, minimum
-from wsc.isa.program import Extent, Op, Scalar
+from wsc.isa.program import Asynchronous, Extent, Op, Scalar
 from wsc.isa.types import DType
 from wsc.kernels.asm import Asm, At, Emission
 from wsc.kernels.context import SYNC, Context
 from wsc.kernels.index import Ix, to_expr, variable
 from wsc.kernels.index_map import IndexMap, Plan, aligned, index_map, own_only, plan, spreads
-from wsc.kernels.library import COLUMN, LINES, ROW, STORED, Line
+from wsc.kernels.library import COLUMN, GATHER, LINES, ROW, STORED, Line
 
 
 class _Mover:
@@ -51,6 +52,14 @@ class _Mover:
         remote = not (self.local["x"] and self.local["y"])
         if remote and task.barrier:
             self._meet()
+        if task.stage != "take":
+            self._send(remote)
+        if task.stage != "send":
+            self._take(remote)
+
+    def _send(self, remote: bool) -> None:
+        """Every tile sends what others have to get."""
+        asm = self.asm
         with ExitStack() as stack:
             for name, room in self.map.rooms.items():
                 count = self.map.sizes[name]
@@ -64,6 +73,10 @@ class _Mover:
             for axis in ("x", "y"):
                 self._target(axis, stack)
             self._transfer(remote)
+
+    def _take(self, remote: bool) -> None:
+        """Wait for what comes; who has it for a line hands it on."""
+        asm = self.asm
         if remote:
             self._wait()
         if self.spread == ["x", "y"]:
@@ -280,6 +293,7 @@ class _Mover:
                 dims=space,
                 target=(asm.value(self.tile["x"]), asm.value(self.tile["y"])),
                 semaphore=STORED,
+                asynchronous=Asynchronous(GATHER, None) if self.task.stage == "send" else None,
             )
 
     def _count(self, name: str) -> Expr:
@@ -351,6 +365,17 @@ class _Mover:
         return total
 
 
+def in_stages(task: MoveTask, mesh: Mesh) -> tuple[MoveTask, ...]:
+    """The two tasks of which a move is made that goes to the roots of lines, without a meeting;
+    the move itself where there are no such."""
+    mover = index_map(task, mesh)
+    lines = spreads(task, mesh)
+    apart = [axis for axis in "xy" if not own_only(task, mover, axis, mesh)]
+    if lines != apart or len(lines) != 1 or task.fill is not None:
+        return (task,)
+    return tuple(replace(task, barrier=False, stage=stage) for stage in ("send", "take"))
+
+
 def pairs(task: MoveTask, found: IndexMap, plan: Plan) -> str:
     """The variable along which halves go in pairs, a wavelet for each; "" if there is none.
 
@@ -394,4 +419,5 @@ def emit_move(task: MoveTask, context: Context) -> Emission:
         if local
         else "Send each element to the tiles that need it; wait for those that come.",
     )
-    return Emission("copy" if local else "move", mover.asm.body, doc=doc)
+    name = "copy" if local else "move"
+    return Emission(f"{name}_{task.stage}" if task.stage else name, mover.asm.body, doc=doc)

@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 from wsc.flows import COLLECT, INDICES, LEAVE, REGION, SCATTER, WEIGHTS
 from wsc.ir.layout import View, is_plain, start, valid
-from wsc.ir.tasks import Aside, Load, LookupTask, Store
+from wsc.ir.tasks import Aside, Load, LookupTask, Risen, Store
 from wsc.isa.expr import Expr, H, Int, Name, X, Y, binary, maximum, minimum, substitute
 from wsc.isa.program import Asynchronous, Dim, Direction, Extent, Lookup, Transfer
 from wsc.isa.types import Control, DType, Side
 from wsc.kernels.asm import Asm, At, Emission
 from wsc.kernels.context import Context, row_major
-from wsc.kernels.library import ASIDE, LEFT, OUTWARDS
+from wsc.kernels.library import ASIDE, LEFT, OUTWARDS, RISEN
 
 ROW = "r"
 
@@ -98,11 +98,8 @@ def emit_store(task: Store, context: Context) -> Emission:
     memory, dims = _tile_space(task.value, context)
     split, across = task.value.on("y") is not None, task.value.on("x") is not None
 
-    unit = Asynchronous(ASIDE, LEFT) if task.aside else None
-
     def send() -> None:
-        queue = COLLECT.strand.queue()
-        asm.vector("mov", task.value.dtype, queue, memory, dims=dims, asynchronous=unit)
+        asm.vector("mov", task.value.dtype, COLLECT.strand.queue(), memory, dims=dims)
 
     if split:
         _collect(asm, send, across)
@@ -113,24 +110,67 @@ def emit_store(task: Store, context: Context) -> Emission:
             else:
                 with asm.when(X, "==", 0):
                     send()
-    offset, walk = _walk(task.value, context, task.shape)
-    if not across:  # the first column sends; the other ports take nothing
+    drain = northern_drain(task.value, task.target, task.shape, context, task.origin)
+    return Emission("store", asm.body, (drain,), ("Send a tensor out at the north edge.",))
+
+
+def northern_drain(
+    value: View, target: str, shape: tuple[int, ...], context: Context, nodes: tuple[str, ...]
+) -> Transfer:
+    """What the north edge takes of a value, of one tile of a column after the other."""
+    offset, walk = _walk(value, context, shape)
+    if value.on("x") is None:  # the first column sends; the other ports take nothing
         walk = (Dim("once", binary("==", X, 0)), *walk)
-    drain = Transfer(
+    return Transfer(
         Direction.DRAIN,
         COLLECT.strand.name,
         REGION,
         Side.NORTH,
         None,
-        task.target,
+        target,
         offset,
         walk,
-        repeat=(ROW, context.mesh.height) if split else None,
-        nodes=task.origin,
+        repeat=(ROW, context.mesh.height) if value.on("y") is not None else None,
+        nodes=nodes,
     )
-    doc = "Send a tensor out at the north edge"
-    doc = f"{doc}, on a stream unit." if task.aside else f"{doc}."
-    return Emission("store", asm.body, (drain,), (doc,))
+
+
+def emit_risen(task: Risen, context: Context) -> Emission:
+    """The sums of a column, of which all tiles have sent their part, leave at its northern tile."""
+    asm, value = Asm(context.fabric.dimensions), task.value or task.sums
+    memory, dims = _tile_space(value, context)
+    # What a tile has sent is gone: the next product may take its place.
+    asm.wait(RISEN, 1)
+    with asm.when(Y, "==", 0):
+        unit = None
+        if task.value is not None:
+            # The unit has sent what was there before.
+            asm.wait(LEFT, 1)
+            unit, size = Asynchronous(ASIDE, LEFT), value.dtype.bytes
+            rounded = At(Name(value.buffer), {"i": size})
+            sums = At(Name(task.sums.buffer), {"i": task.sums.dtype.bytes})
+            whole: list[tuple[str, Expr]] = [("i", Int(value.local_size))]
+            asm.vector("narrow", value.dtype, rounded, sums, dims=whole)
+        queue = COLLECT.strand.queue()
+        asm.vector("mov", value.dtype, queue, memory, dims=dims, asynchronous=unit)
+    drain = northern_drain(value, task.target, task.shape, context, task.origin)
+    doc = ("Sums that have come up the columns leave at the north edge.",)
+    return Emission("risen", asm.body, (drain,), doc)
+
+
+def send_north(asm: Asm, value: View, context: Context) -> None:
+    """A stream unit sends a tile's part up its column when that lets it; it signals ``LEFT``."""
+    memory, dims = _tile_space(value, context)
+    unit, queue = Asynchronous(OUTWARDS, LEFT), COLLECT.strand.queue()
+    asm.vector("mov", value.dtype, queue, memory, dims=dims, asynchronous=unit)
+
+
+def pass_north(asm: Asm) -> None:
+    """Let what comes from the south pass."""
+    with asm.when(Y, "<", H - 1):
+        asm.control(Control.ADVANCE, COLLECT.strand.name)
+    with asm.otherwise():
+        asm.control(Control.RESET, COLLECT.strand.name)
 
 
 def send_west(asm: Asm, value: View, context: Context) -> None:
@@ -181,10 +221,7 @@ def emit_aside(task: Aside, context: Context) -> Emission:
 def _collect(asm: Asm, send: Callable[[], None], across: bool) -> None:
     def block() -> None:
         send()
-        with asm.when(Y, "<", H - 1):
-            asm.control(Control.ADVANCE, COLLECT.strand.name)
-        with asm.otherwise():
-            asm.control(Control.RESET, COLLECT.strand.name)
+        pass_north(asm)
 
     if across:
         block()

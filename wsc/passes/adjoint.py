@@ -264,7 +264,7 @@ def _labels(
     plan.after.append(Reshape(tuple(math.prod(sizes) for sizes, *_ in opened)))
     now = [math.prod(sizes) for sizes, *_ in opened]
     for axis, (_, offset, step, size) in enumerate(opened):
-        plan.after += _opened(now, axis, offset, step, size)
+        plan.after += spaced(now, axis, offset, step, size)
         now[axis] = size
     return plan
 
@@ -308,7 +308,7 @@ def _window(
     plan.out.append(name)
 
 
-def _opened(shape: Sequence[int], axis: int, offset: int, step: int, size: int) -> list[MoveStep]:
+def spaced(shape: Sequence[int], axis: int, offset: int, step: int, size: int) -> list[MoveStep]:
     """Positions of one axis put ``step`` apart from ``offset`` on, in a dimension of ``size``."""
     steps: list[MoveStep] = []
     rank, before, after = len(shape), tuple(shape[:axis]), tuple(shape[axis + 1 :])
@@ -347,7 +347,7 @@ def _spread(build: GraphBuilder, g: Value, out: Sequence[str], plan: _Labels) ->
         if step > 1:
             shape = list(g.shape)
             size = (shape[axis] - 1) * step + 1
-            g = build.move(g, *_opened(shape, axis, 0, step, size), hint="spread")
+            g = build.move(g, *spaced(shape, axis, 0, step, size), hint="spread")
         if label in plan.flipped:
             g = _flipped(build, g, axis)
     return g
@@ -547,7 +547,7 @@ def _moved_back(build: GraphBuilder, g: Value, step: MoveStep, before: tuple[int
                 if stride < 0:
                     g = _flipped(build, g, axis)
                     start += (g.shape[axis] - 1) * stride
-                moves = _opened(g.shape, axis, start, abs(stride), before[axis])
+                moves = spaced(g.shape, axis, start, abs(stride), before[axis])
                 g = build.move(g, *moves, hint="back")
             return g
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import ClassVar
 
@@ -12,18 +12,17 @@ import numpy as np
 from wsc.errors import CompileError, shortened
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.check import check_graph
-from wsc.ir.graph import Arg, Graph, GraphOutput, Map, Move, Node, Pad, Reduce, Slice, Step
-from wsc.ir.naming import ANEW, block_number, block_of
+from wsc.ir.graph import Graph, GraphOutput, Map, Move, Node, Reduce, Slice
+from wsc.ir.naming import ANEW, LOOK, block_of, numbered_block
 from wsc.isa.types import DType
 from wsc.isa.values import WITHOUT
-from wsc.passes.adjoint import NoDerivative, Place, adjoint
+from wsc.passes.adjoint import NoDerivative, Place, adjoint, spaced
 from wsc.passes.layers import Layers, find_layers
 from wsc.passes.stage import Pass
 
 GRADIENT = ".grad"
 AGAIN = ".again"  # behind the name of a node that is computed once more
 SHOWN = 20  # operators that are listed where there is no derivative
-_WIDENED = Map((Step("widen", DType.F16, (Arg(0),)),))
 
 
 def computed_again(name: str) -> bool:
@@ -116,11 +115,17 @@ def derivatives(
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """``count`` positions of one dimension of a value, from ``start`` on."""
+    """``count`` positions of one dimension of a value, every ``step``-th from ``start`` on."""
 
     axis: int
     start: int
     count: int
+    step: int = 1
+
+    @property
+    def beside(self) -> tuple[_Part, ...]:
+        """The parts of as many positions that together have all of a stretch, this one first."""
+        return tuple(replace(self, start=self.start + more) for more in range(self.step))
 
 
 def _stretches(nodes: Sequence[Node]) -> dict[int, int]:
@@ -137,9 +142,11 @@ def _stretches(nodes: Sequence[Node]) -> dict[int, int]:
 
 
 def _left_out(part: Value, behind: Value) -> int:
-    """How many blocks of keys were left out between those that give two parts of a gradient."""
-    first, second = block_number(part.name), block_number(behind.name)
-    return 0 if first is None or second is None else max(second - first - 1, 0)
+    """How many blocks were left out between those that give two parts of a gradient."""
+    first, second = numbered_block(part.name), numbered_block(behind.name)
+    if first is None or second is None or first[0] != second[0]:
+        return 0
+    return max(second[1] - first[1] - 1, 0)
 
 
 class _Backwards:
@@ -212,7 +219,8 @@ class _Backwards:
                 dependent.add(node.output)
                 if isinstance(node.op, Map) and any(step.op in WITHOUT for step in node.op.body):
                     varied.add(node.output)
-            still = isinstance(node.op, Reduce) and node.op.still
+            # What the walk of the forward pass over blocks gives counts as constants: see ``keys``.
+            still = LOOK in node.name or (isinstance(node.op, Reduce) and node.op.still)
             if varied.intersection(node.inputs) and node.type.dtype.is_float and not still:
                 varied.add(node.output)
         return dependent, varied
@@ -238,10 +246,6 @@ class _Backwards:
         return Value(self.again.get(name, name), self.types[name])
 
     def _node(self, node: Node, dependent: set[str], varied: set[str]) -> None:
-        if block_of(node.name) and node.op == _WIDENED:  # all blocks have the same derivative
-            (name,) = node.inputs
-            self._add(name, self.build.cast(self.gradients[node.output], self.types[name].dtype))
-            return
         place = Place(
             self.build,
             tuple(map(self._value, node.inputs)),
@@ -257,7 +261,11 @@ class _Backwards:
                     return
                 found = adjoint(node, place, self.gradients[node.output])
                 for number, gradient in found.items():
-                    self._add(node.inputs[number], gradient)
+                    name = node.inputs[number]
+                    # A block's part of a join has its own place first, then those of blocks that
+                    # were left out.
+                    if not (block_of(name) and name in node.inputs[:number]):
+                        self._add(name, gradient)
         except NoDerivative as error:
             what = ", ".join(node.origin) or node.name
             self.refused.setdefault((f"node '{shortened(what)}'", str(error)))
@@ -271,10 +279,14 @@ class _Backwards:
             return None
         (step,) = node.op.steps
         shape = self.types[node.inputs[0]].shape
-        if not isinstance(step, Slice) or {*step.steps} != {1}:
+        if not isinstance(step, Slice) or min(step.steps, default=0) < 1:
             return None
         cut = [axis for axis, size in enumerate(step.sizes) if size < shape[axis]]
-        return _Part(cut[0], step.starts[cut[0]], step.sizes[cut[0]]) if len(cut) == 1 else None
+        if len(cut) != 1:
+            return None
+        (axis,) = cut
+        count = step.sizes[axis]
+        return _Part(axis, step.starts[axis], count, step.steps[axis] if count > 1 else 1)
 
     def _keep(self, name: str, part: _Part, gradient: Value) -> None:
         """Remember what is given for a part of a value until all of its readers have given."""
@@ -287,11 +299,11 @@ class _Backwards:
     def _whole(self, name: str) -> None:
         """Bring together what those give that read parts of a value.
 
-        Parts of one dimension that are side by side are joined, so that they need not be padded
-        and added; the others are. Where blocks of keys were left out, the one before them stands
-        for each of their parts.
+        Parts of one dimension that are side by side, or between each other, are joined, so that
+        they need not be padded and added; the others are. Where blocks were left out, the one
+        before them stands for each of their parts.
         """
-        parts = self.parts.pop(name, {})
+        parts = self._threaded(self.parts.pop(name, {}))
         shape = self.types[name].shape
         for axis in dict.fromkeys(part.axis for part in parts):
             mine = sorted((part for part in parts if part.axis == axis), key=lambda p: p.start)
@@ -305,10 +317,29 @@ class _Backwards:
                 self._add(name, self.build.concat(joined, axis, "parts"))
                 continue
             for part in mine:
-                low, high = [0] * len(shape), [0] * len(shape)
-                low[axis], high[axis] = part.start, shape[axis] - part.start - part.count
-                padded = Pad(tuple(low), tuple(high))
-                self._add(name, self.build.move(parts[part], padded, hint="back"))
+                steps = spaced(parts[part].shape, axis, part.start, part.step, shape[axis])
+                self._add(name, self.build.move(parts[part], *steps, hint="back"))
+
+    def _threaded(self, parts: dict[_Part, Value]) -> dict[_Part, Value]:
+        """The parts, in which every second one and those between them are one, and so on."""
+        found = dict(parts)
+        for part in sorted(parts, key=lambda part: part.start):
+            beside = part.beside
+            if len(beside) == 1 or any(other not in found for other in beside):
+                continue
+            values = [found.pop(other) for other in beside]
+            axis, shape = part.axis, values[0].shape
+            single = (*shape[: axis + 1], 1, *shape[axis + 1 :])
+            joined = self.build.concat(
+                [self.build.reshape(value, single) for value in values], axis + 1, "threads"
+            )
+            count = part.count * part.step
+            whole = _Part(axis, part.start, count)
+            value = self.build.reshape(joined, (*shape[:axis], count, *shape[axis + 1 :]))
+            if whole in found:
+                value = self.build.map(lambda a, b: a + b, found[whole], value, hint="both")
+            found[whole] = value
+        return found
 
     def _add(self, name: str, gradient: Value) -> None:
         """A value that several nodes read has the sum of what they give.

@@ -7,8 +7,10 @@ of them at the end. Until then every part would take its own room in each tile.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
-from wsc.ir.graph import Pad
+from wsc.ir.check import infer
+from wsc.ir.graph import Move, Pad, Type
 from wsc.ir.layout import Mesh
 from wsc.ir.tasks import MoveTask, Task, read, written
 from wsc.kernels.index_map import spreads, stays_in_tile
@@ -69,11 +71,18 @@ def _helps(tasks: list[Task], numbers: list[int], reads: dict[str, list[int]], m
 def _stands_for(moves: Sequence[MoveTask]) -> list[int]:
     """How many parts of a join each move stands for: more than one where the next part of the join
     begins further on, since blocks of keys were left out."""
-    starts = [step.low for move in moves for step in move.steps if isinstance(step, Pad)]
-    if len(starts) < len(moves):
-        return [1] * len(moves)
     found: list[int] = []
-    for move, here, following in zip(moves, starts, [*starts[1:], None], strict=True):
-        sizes = zip(move.value.shape, here, following or here, strict=True)
-        found.append(max(1, *((after - low) // size for size, low, after in sizes if size)))
-    return found
+    starts: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
+    for move in moves:
+        places = [n for n, step in enumerate(move.steps) if isinstance(step, Pad)]
+        if len(places) != 1:
+            return [1] * len(moves)
+        pad, before = move.steps[places[0]], move.steps[: places[0]]
+        assert isinstance(pad, Pad)
+        given = Type(move.value.dtype, move.value.shape)
+        shape = infer(Move(before), (given,)).shape if before else given.shape
+        starts.append((pad.low, shape))
+    for (low, shape), (behind, _) in pairwise(starts):
+        sizes = zip(shape, low, behind, strict=True)
+        found.append(max(1, *((after - here) // size for size, here, after in sizes if size)))
+    return [*found, 1]

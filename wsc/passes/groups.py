@@ -21,20 +21,23 @@ from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.check import check_graph
 from wsc.ir.graph import Concat, Contract, Graph, Index, Map, Move, Node, Reduce, Transpose, Type
 from wsc.ir.layout import Mesh, block, default_view, dense_view, local_size
+from wsc.ir.regroup import Turn, adapted, groups, single, turned
 from wsc.isa.fabric import Fabric
+from wsc.passes.between import Between
 from wsc.passes.blocks import Attention, attentions
 from wsc.passes.contraction import Choice, choose_contraction, preferred, weighed_choices
-from wsc.passes.keys import InKeys, layouts_of
+from wsc.passes.keys import InBlocks, Sizes, layouts_of, rows_of
 from wsc.passes.periods import LEAST
 from wsc.passes.sequences import join_sequences
+from wsc.passes.simplify import compose_moves, cut_apart, drop_dead
 from wsc.passes.stage import Pass
 
 FITS = 0.5  # of a tile's SRAM that a product may take with its operands as a whole
 SHARE = 0.15  # the same of a product of one group
 
-KEYS = 0.2  # the same of a product of a block of keys
+BLOCK = 0.2  # the same of a product of a block of keys, or of rows
 
-Way = tuple[int, ...] | int  # positions of each dimension in a group, or keys of a block
+Way = tuple[int, ...] | Sizes  # positions of each dimension in a group, or in blocks
 Few = tuple[tuple[int, tuple[int, int]], ...]  # dimensions of a value -> (first, count)
 
 
@@ -51,7 +54,7 @@ class Groups(Pass[Graph, Graph]):
     """Attention whose scores have no layout that fits is done in groups of heads and sequences.
 
     Requires a checked graph; ensures that nothing reads what groups stand for. What fits is left
-    as it is. few: of many blocks of keys some stand for all (``wsc.passes.keys``).
+    as it is. few: of many blocks some stand for all (``wsc.passes.keys``).
     """
 
     fabric: Fabric
@@ -68,19 +71,24 @@ class Groups(Pass[Graph, Graph]):
         """The graph with such attention in groups."""
         graph = self._joined(stage)
         found: dict[Hashable, Way | None] = {}  # layers are alike
-        work: list[Split | InKeys] = []
         types = graph.types()
+        ways: dict[str, Way | None] = {}
         for item in attentions(graph):
-            inner = inner_nodes(graph, item)
             key = item.alike(types)
             if key not in found:
                 found[key] = self._way(types, item)
-            way = found[key]
+            ways[item.out.name] = found[key]
+        if any(isinstance(way, Sizes) for way in ways.values()):
+            # What rotates queries and keys is done where blocks have them: so is its derivative.
+            graph = cut_apart(Between().apply(drop_dead(compose_moves(graph))))
+        work: list[Split | InBlocks] = []
+        for item in attentions(graph):
+            inner, way = inner_nodes(graph, item), ways[item.out.name]
             if inner is None or way is None:
                 continue
             work.append(
-                InKeys(item, inner, way, self.few)
-                if isinstance(way, int)
+                InBlocks(item, inner, way, self.few)
+                if isinstance(way, Sizes)
                 else Split(item, inner, way)
             )
         return in_groups(graph, work)
@@ -103,44 +111,56 @@ class Groups(Pass[Graph, Graph]):
         if not full or self._room(types, item, full, FITS):
             return None
         sizes = self._sizes(types, item)
-        keys = self._keys(types, item)
-        if keys is None or sizes is None:
-            return keys or sizes
+        blocks = self._blocks(types, item)
+        if blocks is None or sizes is None:
+            return blocks or sizes
         groups = prod(whole // size for whole, size in zip(full, sizes, strict=True))
         apart = groups * self._group_cycles(types, item, sizes)
-        return keys if self._keys_cycles(types, item, keys) < apart else sizes
+        return blocks if self._blocks_cycles(types, item, blocks) < apart else sizes
 
     def _sizes(self, types: dict[str, Type], item: Attention) -> tuple[int, ...] | None:
         """Positions of each dimension that is split in one group; None if no group has room."""
         candidates = divisors(full_sizes(item))
         return next((sizes for sizes in candidates if self._room(types, item, sizes, SHARE)), None)
 
-    def _keys(self, types: dict[str, Type], item: Attention) -> int | None:
-        """Keys of a block; None if no block has room, or if attention is not of this form.
-
-        They are those of whole rows of tiles, so that blocks differ in nothing but their number.
-        """
-        total, mesh = dict(_contract(item.scores).extents)[item.scored], self._mesh
-        unit = block(total, "y", mesh).step
-        if item.zeroed or 1 in (mesh.width, mesh.height):
+    def _blocks(self, types: dict[str, Type], item: Attention) -> Sizes | None:
+        """Keys, and rows, of a block: what so many rows of tiles have; None if none has room."""
+        if item.zeroed or 1 in (self._mesh.width, self._mesh.height) or not _rows_apart(item):
             return None
-        room = KEYS * self.fabric.sram_bytes
-        for keys in range(total // LEAST // unit * unit, 0, -unit):
-            choices = self._block_choices(types, item, keys)
+        keys, rows = (
+            self._longest(types, item, forward, item.scores.type.shape[axis])
+            for forward, axis in ((True, item.axis), (False, rows_of(item)))
+        )
+        return None if keys is None or rows is None else Sizes(keys, rows)
+
+    def _longest(
+        self, types: dict[str, Type], item: Attention, forward: bool, total: int
+    ) -> int | None:
+        """The longest block, of whole rows of tiles, of which each product has room."""
+        unit, room = block(total, "y", self._mesh).step, BLOCK * self.fabric.sram_bytes
+        for size in range(total // LEAST // unit * unit, 0, -unit):
+            choices = self._block_choices(types, item, forward, size)
             if all(choice is not None and choice.bytes <= room for _, choice in choices):
-                return keys
+                return size
         return None
 
     def _block_choices(
-        self, types: dict[str, Type], item: Attention, keys: int
+        self, types: dict[str, Type], item: Attention, forward: bool, size: int
     ) -> Iterator[tuple[Made, Choice | None]]:
-        """The products of a block of keys, as ``laid_out`` wants them."""
+        """The products of a block, as ``laid_out`` wants them.
+
+        forward: those of a block of keys of the forward pass; else of rows, for the derivative,
+        for which the scores are computed once more.
+        """
         cost, shape = CostModel(self.fabric), item.scores.type.shape
-        others = (n for axis, n in enumerate(shape) if axis not in (*axes_of(item), item.axis))
-        rows = max(others, default=1)
-        few = ({item.scored: keys}, {item.summed: keys})
-        for made, op, left, right in self._products(types, item, *few):
-            layouts = layouts_of(op, rows, self._mesh)
+        axis, along = item.axis, rows_of(item)
+        axis, along = (axis, along) if forward else (along, axis)
+        scored = {scored_labels(item)[axis]: size}
+        summed = {summed_labels(item)[axis]: size}
+        for made, op, left, right in self._products(types, item, scored, summed):
+            if made is Made.DERIVATIVE if forward else made is Made.OUT:
+                continue
+            layouts = layouts_of(op, shape[along], self._mesh)
             at_a, at_b = (
                 dense_view(extents, type_.dtype)
                 for extents, type_ in zip(layouts, (left, right), strict=True)
@@ -149,23 +169,25 @@ class Groups(Pass[Graph, Graph]):
             fit = (choice for choice in choices if (choice.a, choice.b) == layouts)
             yield made, preferred(fit, self.fabric.sram_bytes)
 
-    def _keys_cycles(self, types: dict[str, Type], item: Attention, keys: int) -> int:
+    def _blocks_cycles(self, types: dict[str, Type], item: Attention, sizes: Sizes) -> int:
         """Predicted cycles of an attention in blocks: forwards, again and backwards.
 
-        Scores are computed five times: twice each time for the shares, and for the derivative.
+        What all tiles of a column read of a block goes down it: keys and values in the forward
+        pass, queries and the derivative of the result in the derivative.
         """
-        total = dict(_contract(item.scores).extents)[item.scored]
-        cost, cycles = CostModel(self.fabric), 0
-        for made, choice in self._block_choices(types, item, keys):
-            if choice is None:
-                continue
-            times = {Made.SCORES: 5, Made.OUT: 2, Made.DERIVATIVE: 1}[made]
-            cycles += times * choice.cycles
-            if made is not Made.DERIVATIVE:
-                part = choice.a if made is Made.OUT and item.side == 1 else choice.b
-                more = times + (made is Made.OUT)  # values once more for the derivative
-                cycles += more * cost.broadcast(local_size(part), self._mesh.height)
-        return -(-total // keys) * cycles
+        cost, shape, cycles = CostModel(self.fabric), item.scores.type.shape, 0
+        ways = ((True, 2, sizes.keys, item.axis), (False, 1, sizes.rows, rows_of(item)))
+        for forward, times, size, axis in ways:
+            once = 0
+            for made, choice in self._block_choices(types, item, forward, size):
+                if choice is None:
+                    continue
+                once += choice.cycles
+                if made is Made.SCORES:
+                    words = min(local_size(choice.a), local_size(choice.b))
+                    once += 2 * cost.broadcast(words, self._mesh.height)
+            cycles += times * -(-shape[axis] // size) * once
+        return cycles
 
     def _group_cycles(self, types: dict[str, Type], item: Attention, sizes: tuple[int, ...]) -> int:
         """Predicted cycles of one group: forwards, again and backwards."""
@@ -243,7 +265,23 @@ def _contract(node: Node) -> Contract:
     return node.op
 
 
-def in_groups(graph: Graph, work: Sequence[Split | InKeys]) -> Graph:
+def _rows_apart(item: Attention) -> bool:
+    """Whether rows of scores are a dimension of their own, of all that reads or gives them."""
+    axis = rows_of(item)
+    if axis < 0:
+        return False
+    for node, labels in (
+        (item.scores, scored_labels(item)),
+        (item.out, summed_labels(item)),
+    ):
+        op, label = _contract(node), labels[axis]
+        entries = [entry for entry in (*op.index_a, *op.index_b) if label in dict(entry.terms)]
+        if not label or entries != [Index(((label, 1),))]:
+            return False
+    return True
+
+
+def in_groups(graph: Graph, work: Sequence[Split | InBlocks]) -> Graph:
     """The graph with some attention in groups; it itself if there is none."""
     if not work:
         return graph
@@ -489,11 +527,11 @@ class Split:
                 for axis, (first, count) in few:
                     value = build.slice_axis(value, axis, first, count)
             else:
-                op, spans = node.op, dict(few)
-                if isinstance(op, Move):  # to its own shape, but for transposes
-                    spans = {source_axis(op, axis): span for axis, span in few}
-                    op = Move(tuple(step for step in op.steps if isinstance(step, Transpose)))
-                rank = len(node.type.shape)
+                op, spans, rank = node.op, dict(few), len(node.type.shape)
+                if isinstance(op, Move):
+                    shape = build.value(node.inputs[0]).shape
+                    op, spans = _turned_part(op, shape, few)
+                    rank = len(shape)
                 inputs = [self._beside(build, operand, rank, spans) for operand in node.inputs]
                 with build.at(f"{node.name}.part", node.origin):
                     value = build.add(op, inputs)
@@ -501,9 +539,42 @@ class Split:
         return self.parts[key]
 
 
-def source_axis(op: Move, axis: int) -> int:
-    """The dimension that transposes bring to this place."""
-    for step in reversed(op.steps):
+def _turned_part(
+    op: Move, shape: tuple[int, ...], few: Few
+) -> tuple[Move, dict[int, tuple[int, int]]]:
+    """The movement of a part of what is turned, and the positions of that which it takes.
+
+    shape: of all that is turned. few: the positions that the part has.
+    """
+    turns = [step for step in op.steps if isinstance(step, Turn)]
+    spans: dict[int, tuple[int, int]] = {}
+    for axis, span in few:
+        source = source_axis(op, shape, axis)
+        assert source is not None
+        spans[source] = span
+    own = tuple(spans[i][1] if i in spans else size for i, size in enumerate(shape))
+    steps = adapted(shape, turns, own, repeat=False)
+    assert steps is not None
+    return Move(steps), spans
+
+
+def source_axis(op: Move, shape: tuple[int, ...], axis: int) -> int | None:
+    """The dimension that a movement brings to this place on its own; None if there is none.
+
+    shape: of what is moved.
+    """
+    shapes = [shape]
+    for step in op.steps:
+        if not isinstance(step, Turn):
+            return None
+        shapes.append(turned(shapes[-1], step))
+    for step, before, after in reversed(list(zip(op.steps, shapes, shapes[1:], strict=False))):
         if isinstance(step, Transpose):
             axis = step.perm[axis]
+            continue
+        (group,) = (item for item in groups(before, after) if axis in item.new)
+        found = single(group, before, after)
+        if found is None or found[1] != axis:
+            return None
+        axis = found[0]
     return axis

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from wsc.cost import CostModel
-from wsc.ir.graph import Concat, Contract, Graph, Map, Move, Node, Reshape, Transpose, Type
+from wsc.ir.graph import Concat, Contract, Graph, Map, Move, Node, Type
 from wsc.ir.layout import Mesh, default_view, dense_view, local_size
 from wsc.isa.fabric import Fabric
 from wsc.passes.between import Between
@@ -207,12 +207,10 @@ class _Adrift:
             return False
         if isinstance(node.op, Move):
             # Turned only: what it turns is adrift, or it is itself what is moved.
-            same = self.types[node.inputs[0]].shape == node.type.shape
-            kinds = Transpose | Reshape if same and len(node.op.steps) == 1 else Transpose
-            if not all(isinstance(step, kinds) for step in node.op.steps):
-                return False
-            inner = [source_axis(node.op, axis) for axis in axes]
-            return self._taken(node, {node.inputs[0]: inner})
+            (name,) = node.inputs
+            inner = [source_axis(node.op, self.types[name].shape, axis) for axis in axes]
+            found = [axis for axis in inner if axis is not None]
+            return len(found) == len(axes) and self._taken(node, {name: found})
         if isinstance(node.op, Concat) and node.op.axis not in axes:
             return self._taken(node, dict.fromkeys(node.inputs, axes))
         if isinstance(node.op, Map):

@@ -1,18 +1,22 @@
-"""Attention of a training step in blocks of keys, where all scores find no room.
+"""Attention of a training step in blocks, where all scores find no room.
 
-What a softmax is shifted by does not change it. So the logarithm c of the sum of each row is found
-in a first walk over the blocks, and counts as a constant then::
+The forward pass walks over blocks of keys, with a running maximum, sum and result, as inference
+does (``blocks``). It gives the result o and, for each row, the logarithm c of the sum. So all
+shares of a block are known at once later::
 
-    p = exp(s - c)        o = (sum of p @ v over the blocks) / (sum of p over the blocks)
+    p = exp(s - c)
 
-The lower sum is one, and its derivative is what the derivative of a softmax takes from each
-row. So the rules of the primitives give what is known of attention (Dao and others,
+The derivative walks over blocks of rows (queries): keys and values stay where they are, and so do
+the sums of their gradients, in the tiles that have them. Only the gradient of the queries of a
+block is a sum over tiles. Its rule is what is known of attention (Dao and others,
 "FlashAttention", 2022)::
 
     ds = p * (do @ v' - rowsum(do * o))
 
-and no block reads what another one has. The scores of a block are computed once more for their
-derivative (``anew`` in ``differentiate``): none is kept.
+It is what the rules of the primitives give for o + (p @ v - o * rowsum(p)), where o and c count as
+constants: a shift does not change a softmax, and the sum of all shares is one. This stands for the
+result while derivatives are taken (``settled``), and is never computed. No block reads what
+another one has, and none is kept: scores are computed for the result and for their derivative.
 """
 
 from __future__ import annotations
@@ -22,12 +26,21 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from wsc.ir.build import GraphBuilder, Value
-from wsc.ir.graph import Contract, Graph, Index, Node, Reduce, Reduction
+from wsc.ir.graph import Contract, Graph, Index, Node, Reduction
 from wsc.ir.layout import Mesh, block, whole
-from wsc.ir.naming import ANEW, LOOK, SUMS, block_number, block_of, in_blocks
+from wsc.ir.naming import ANEW, LOOK, block_of, in_blocks, numbered_block
+from wsc.ir.terms import Term
 from wsc.isa.program import Extent
 from wsc.isa.types import DType
 from wsc.passes.blocks import Attention
+from wsc.passes.differentiate import AGAIN
+from wsc.passes.simplify import drop_dead
+
+STANDS = ":stands"  # behind the name of what attention gives while derivatives are taken
+
+Span = tuple[int, int]  # the first position, and how many there are
+Blocks = tuple[str, bool]  # the attention that they are of; whether they are for its derivative
+
 
 BEFORE, BEHIND = 10, 10  # blocks that are kept around those that are left out, at least
 TOGETHER = 4  # blocks that take turns at most: as many, or a multiple of it, are left out
@@ -43,12 +56,12 @@ def blocks_apart(count: int) -> int:
 
 
 def left_behind(graph: Graph) -> dict[tuple[str, int], int]:
-    """How many blocks were left out behind one of them, by what is in blocks and its number."""
+    """How many blocks were left out behind one of them, by ``numbered_block``."""
     numbers: dict[str, set[int]] = {}
     for node in graph.nodes:
-        number = block_number(node.name)
-        if number is not None:
-            numbers.setdefault(in_blocks(node.name), set()).add(number)
+        block = numbered_block(node.name)
+        if block is not None:
+            numbers.setdefault(block[0], set()).add(block[1])
     return {
         (name, before): number - before - 1
         for name, found in numbers.items()
@@ -57,40 +70,60 @@ def left_behind(graph: Graph) -> dict[tuple[str, int], int]:
     }
 
 
-def rows_in_blocks(graph: Graph) -> dict[str, int]:
-    """How many rows the scores of each head have, of all attention in blocks, by its name."""
-    scores: dict[str, Contract] = {}
-    found: dict[str, int] = {}
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How many keys a block of the forward pass has, and how many rows one of the derivative."""
+
+    keys: int
+    rows: int
+
+
+def sizes_along(graph: Graph) -> dict[Blocks, int]:
+    """The size of what lies along y in all blocks of one kind of an attention.
+
+    In the forward pass these are the rows of the scores of each head, in the derivative the keys:
+    what no block has a part of.
+    """
+    found: dict[Blocks, int] = {}
     for node in graph.nodes:
-        name = in_blocks(node.name) if block_of(node.name, ANEW) else ""
-        if name and isinstance(node.op, Contract):
-            scores.setdefault(name, node.op)
-        elif name in scores and isinstance(node.op, Reduce) and name not in found:
-            # The sum of the shares of each row, of which keys are not a dimension any more.
-            sizes = zip(scores[name].out, node.type.shape, strict=True)
-            heads = _heads(scores[name])
-            found[name] = max((size for label, size in sizes if label not in heads), default=1)
+        blocks = _blocks_of(node)
+        if blocks is None or blocks in found or not isinstance(node.op, Contract):
+            continue
+        # The first product of a block gives its scores.
+        op, heads = node.op, _heads(node.op)
+        sides = zip(node.inputs, _sides(op), strict=True)
+        whole = [side for name, side in sides if not block_of(name)] or [*_sides(op)]
+        labels = {label for side in whole for entry in side for label, _ in entry.terms}
+        rows = (n for label, n in op.extents if label in labels & {*op.out} - heads)
+        found[blocks] = max(rows, default=1)
     return found
 
 
-def laid_out(
-    node: Node, rows: Mapping[str, int], mesh: Mesh
-) -> tuple[tuple[Extent, ...], tuple[Extent, ...]] | None:
-    """The layouts of the operands of a product over a block of keys, or of its derivative.
+def _blocks_of(node: Node) -> Blocks | None:
+    """Of which attention, and which walk over its blocks, a node is."""
+    name = in_blocks(node.name)
+    return (name, bool(block_of(node.name, ANEW))) if name else None
 
-    None of any other node. rows: see ``rows_in_blocks``.
+
+def laid_out(
+    node: Node, along: Mapping[Blocks, int], mesh: Mesh
+) -> tuple[tuple[Extent, ...], tuple[Extent, ...]] | None:
+    """The layouts of the operands of a product of a block.
+
+    None of any other node. along: see ``sizes_along``.
     """
-    size = rows.get(in_blocks(node.name))
+    blocks = _blocks_of(node)
+    size = along.get(blocks) if blocks is not None else None
     return layouts_of(node.op, size, mesh) if isinstance(node.op, Contract) and size else None
 
 
 def layouts_of(
     op: Contract, rows: int, mesh: Mesh
 ) -> tuple[tuple[Extent, ...], tuple[Extent, ...]]:
-    """Layouts of both operands with heads along x and rows of scores along y.
+    """Layouts of both operands with heads along x, and rows (or keys) along y.
 
-    What sums over keys is done in each tile then, and what sums over rows down the columns.
-    rows: of the scores of one head.
+    What sums over those of a block is done in each tile then, and what sums over the others down
+    the columns. rows: how many there are of those that lie along y.
     """
     sizes = dict(op.extents)
     heads = _heads(op)
@@ -120,16 +153,16 @@ def _sides(op: Contract) -> tuple[tuple[Index, ...], tuple[Index, ...]]:
 
 
 @dataclass(slots=True)
-class InKeys:
-    """One attention in blocks of keys.
+class InBlocks:
+    """One attention in blocks.
 
-    inner: its nodes but the last, by name. size: keys of a block; the last one may have fewer.
-    few: whether some of many blocks stand for all (``blocks_apart``).
+    inner: its nodes but the last, by name. sizes: of blocks; the last one may have less. few:
+    whether some of many blocks stand for all (``blocks_apart``).
     """
 
     item: Attention
     inner: dict[str, Node]
-    size: int
+    sizes: Sizes
     few: bool = False
     made: dict[str, Node] = field(init=False)
 
@@ -138,67 +171,73 @@ class InKeys:
 
     def emit(self, build: GraphBuilder) -> Value:
         """Add the nodes of all blocks: what is given in place of what ``out`` gave."""
-        shift = self._shift(build)
-        out = self.item.out
-        total: Value | None = None
-        result: Value | None = None
-        for number, keys in self._blocks():
+        out, axis = self.item.out, rows_of(self.item)
+        result, shift = self._look(build)
+        parts: list[Value] = []
+        sums: list[Value] = []
+        for number, times, rows in self._rows():
             with build.at(f"{out.name}{ANEW}{number}", out.origin):
-                scores = self._logits(build, keys)
-                shares = build.map(lambda s, c: (s - c).op("exp"), scores, shift, hint="shares")
+                logits = self._logits(build, {axis: rows})
+                here = _part(build, shift, axis, rows)
+                shares = build.map_as_is(
+                    lambda s, c: (s.cast(DType.F32) - c).op("exp").cast(s.dtype),
+                    logits,
+                    here,
+                    hint="shares",
+                )
                 row = build.reduce(Reduction.SUM, shares, (self.item.axis,), True, "row")
-                part = self._product(build, shares, keys)
-            with build.at(f"{out.name}{SUMS}{number}", out.origin):
-                total = row if total is None else _added(build, total, row, "total")
-                wide = build.cast(part, DType.F32)
-                result = wide if result is None else _added(build, result, wide, "joined")
-        assert total is not None
-        assert result is not None
-        with build.at(f"{out.name}.blocks", out.origin):
-            dtype, rows = out.type.dtype, self._in_rows(build, total)
-            return build.map_as_is(lambda r, t: (r / t).cast(dtype), result, rows)
+                sums += [row] * times
+                parts += [self._product(build, shares, {axis: rows})] * times
+        with build.at(f"{out.name}{STANDS}", out.origin):
+            whole = build.concat(parts, self.item.rows[axis], "parts")
+            total = self._in_rows(build, build.concat(sums, axis, "sums"))
+            return build.map_as_is(_stands, result, whole, total, hint="result")
 
-    def _blocks(self) -> Iterator[tuple[int, tuple[int, int]]]:
-        """The number of each block that is there, its first key, and how many it has."""
-        total = self.item.scores.type.shape[self.item.axis]
-        count = -(-total // self.size)
-        left = blocks_apart(count) if self.few else 0
-        for number in range(count):
-            if not BEFORE <= number < BEFORE + left:
-                start = number * self.size
-                yield number, (start, min(self.size, total - start))
+    def _keys(self) -> Iterator[tuple[int, int, Span]]:
+        """Each block of keys: its number, for how many it stands, and what it has."""
+        return _spans(self.item.scores.type.shape[self.item.axis], self.sizes.keys, self.few)
 
-    def _shift(self, build: GraphBuilder) -> Value:
-        """The logarithm of the sum of each row, which counts as a constant."""
-        out, axis = self.item.out, (self.item.axis,)
+    def _rows(self) -> Iterator[tuple[int, int, Span]]:
+        """The same of each block of rows."""
+        return _spans(self.item.scores.type.shape[rows_of(self.item)], self.sizes.rows, self.few)
+
+    def _look(self, build: GraphBuilder) -> tuple[Value, Value]:
+        """The result, and the logarithm of the sum of each row of shares, in single precision."""
+        out, axis = self.item.out, self.item.axis
         most: Value | None = None
         total: Value | None = None
-        for number, keys in self._blocks():
+        result: Value | None = None
+        for number, _, keys in self._keys():
             with build.at(f"{out.name}{LOOK}{number}", out.origin):
-                scores = self._logits(build, keys)
-                here = build.reduce(Reduction.MAX, scores, axis, True, "most", still=True)
-                before, most, scale = most, here, None
-                if before is not None:  # what the sum so far is worth under the new maximum
-                    scale = build.map(
-                        lambda a, b: (a - a.op("max", b)).op("exp"), before, here, hint="scale"
-                    )
+                scores = self._logits(build, {axis: keys})
+                here = build.reduce(Reduction.MAX, scores, (axis,), True, "most")
+                before, most = most, here
+                if before is not None:
                     most = build.map(lambda a, b: a.op("max", b), before, here, hint="above")
                 raised = build.map(lambda s, m: (s - m).op("exp"), scores, most, hint="raised")
-                row = build.reduce(Reduction.SUM, raised, axis, True, "row", still=True)
-                if scale is None or total is None:
-                    total = row
-                else:
-                    total = build.map_as_is(
-                        lambda t, a, r: t * a.cast(DType.F32) + r, total, scale, row, hint="total"
-                    )
+                row = build.reduce(Reduction.SUM, raised, (axis,), True, "row")
+                part = self._product(build, raised, {axis: keys})
+                if before is None or total is None or result is None:
+                    total, result = row, build.cast(part, DType.F32)
+                    continue
+                # What there is so far is worth this much under the new maximum.
+                scale = build.map(lambda a, b: (a - b).op("exp"), before, most, hint="scale")
+                total = build.map_as_is(_grown, total, scale, row, hint="total")
+                beside = self._in_rows(build, scale)
+                result = build.map_as_is(_grown, result, beside, part, hint="joined")
         assert most is not None
         assert total is not None
-        with build.at(f"{out.name}.shift", out.origin):
-            dtype = most.dtype
-            return build.map_as_is(lambda m, t: m + t.op("log").cast(dtype), most, total)
+        assert result is not None
+        with build.at(f"{out.name}{LOOK}", out.origin):
+            shift = build.map_as_is(
+                lambda m, t: m.cast(DType.F32) + t.op("log"), most, total, hint="shift"
+            )
+            dtype, rows = out.type.dtype, self._in_rows(build, total)
+            found = build.map_as_is(lambda r, t: (r / t).cast(dtype), result, rows, hint="result")
+            return found, shift
 
-    def _logits(self, build: GraphBuilder, keys: tuple[int, int]) -> Value:
-        """What the softmax is of, for the keys of a block."""
+    def _logits(self, build: GraphBuilder, few: Mapping[int, Span]) -> Value:
+        """What the softmax is of, for some positions of a dimension of the scores."""
         item = self.item
         found: dict[str, Value] = {}
 
@@ -206,14 +245,15 @@ class InKeys:
             node = self.made.get(name)
             if node is None:  # a mask, or a factor
                 value = build.value(name)
-                axis = item.axis - (rank - value.rank)
-                if axis < 0 or value.shape[axis] == 1:
-                    return value
-                return build.slice_axis(value, axis, *keys)
+                for place, span in few.items():
+                    axis = place - (rank - value.rank)
+                    if axis >= 0 and value.shape[axis] > 1:
+                        value = _part(build, value, axis, span)
+                return value
             if name not in found:
                 if node.name == item.scores.name:
-                    given = (None, None)
-                    found[name] = self._contracted(build, node, item.scored, given, keys, "scores")
+                    labels = {_label(node, axis): span for axis, span in few.items()}
+                    found[name] = self._contracted(build, node, labels, (None, None), "scores")
                 else:
                     inputs = [made(operand, len(node.type.shape)) for operand in node.inputs]
                     found[name] = build.add(node.op, inputs, "logits")
@@ -221,40 +261,108 @@ class InKeys:
 
         return made(item.logits, len(item.scores.type.shape))
 
-    def _product(self, build: GraphBuilder, shares: Value, keys: tuple[int, int]) -> Value:
-        """What the keys of a block give to the result."""
-        given = (None, shares) if self.item.side else (shares, None)
-        return self._contracted(build, self.item.out, self.item.summed, given, keys, "part")
+    def _product(self, build: GraphBuilder, shares: Value, few: Mapping[int, Span]) -> Value:
+        """What the shares of a block give to the result."""
+        item = self.item
+        assert isinstance(item.out.op, Contract)
+        index = _sides(item.out.op)[item.side]
+        labels = {index[axis].terms[0][0]: span for axis, span in few.items()}
+        given = (None, shares) if item.side else (shares, None)
+        return self._contracted(build, item.out, labels, given, "part")
 
     def _contracted(
         self,
         build: GraphBuilder,
         node: Node,
-        label: str,
+        few: Mapping[str, Span],
         given: tuple[Value | None, Value | None],
-        keys: tuple[int, int],
         hint: str,
     ) -> Value:
-        """A product over, or for, the keys of a block."""
+        """A product over, or for, some positions of a label."""
         op = node.op
         assert isinstance(op, Contract)
-        extents = tuple((name, keys[1] if name == label else n) for name, n in op.extents)
+        sizes = {label: count for label, (_, count) in few.items()}
+        extents = tuple((name, sizes.get(name, n)) for name, n in op.extents)
         operands: list[Value] = []
-        for name, index, value in zip(node.inputs, (op.index_a, op.index_b), given, strict=True):
+        for name, index, value in zip(node.inputs, _sides(op), given, strict=True):
             if value is None:
-                value, entry = build.value(name), Index(((label, 1),))
-                if entry in index:
-                    value = build.slice_axis(value, index.index(entry), *keys, hint="of")
+                value = build.value(name)
+                for label, span in few.items():
+                    entry = Index(((label, 1),))
+                    if entry in index:
+                        value = _part(build, value, index.index(entry), span)
             operands.append(value)
         return build.add(replace(op, extents=extents), operands, hint)
 
     def _in_rows(self, build: GraphBuilder, total: Value) -> Value:
-        """A sum for each row of the shares, with the dimensions of the result."""
+        """A number for each row of the shares, with the dimensions of the result."""
         places = self.item.rows
         perm = [places.index(place) for place in range(len(places))]
         return build.transpose(total, perm)
 
 
-def _added(build: GraphBuilder, total: Value, part: Value, hint: str) -> Value:
-    """A running sum in single precision, and more."""
-    return build.map_as_is(lambda t, p: t + p, total, part, hint=hint)
+def settled(graph: Graph) -> Graph:
+    """The graph in which the results of attention in blocks are read as the forward pass has them.
+
+    What stood for them while derivatives were taken has the same value.
+    """
+    given = {
+        node.output: node.inputs[0]
+        for node in graph.nodes
+        if node.name.removesuffix(AGAIN).endswith(f"{STANDS}.result")
+    }
+    if not given:
+        return graph
+    nodes = tuple(
+        replace(node, inputs=tuple(given.get(name, name) for name in node.inputs))
+        for node in graph.nodes
+        if node.output not in given
+    )
+    outputs = [replace(item, value=given.get(item.value, item.value)) for item in graph.outputs]
+    return drop_dead(graph.with_(nodes=nodes, outputs=tuple(outputs)))
+
+
+def rows_of(item: Attention) -> int:
+    """The dimension of the scores that the derivative takes in blocks, the longest one of the
+    queries alone; -1 if there is none."""
+    shape, op = item.scores.type.shape, item.scores.op
+    assert isinstance(op, Contract)
+    heads = _heads(op)
+    axes = (axis for axis in range(len(shape)) if axis != item.axis)
+    others = [axis for axis in axes if _label(item.scores, axis) not in heads]
+    return max(others, key=lambda axis: shape[axis], default=-1)
+
+
+def _label(node: Node, axis: int) -> str:
+    """The label of a dimension of what a product gives."""
+    assert isinstance(node.op, Contract)
+    return node.op.out[axis]
+
+
+def _spans(total: int, size: int, few: bool) -> Iterator[tuple[int, int, Span]]:
+    """Each block that is there: its number, for how many it stands, and what it has.
+
+    few: whether some of many stand for all.
+    """
+    count = -(-total // size)
+    left = blocks_apart(count) if few else 0
+    for number in range(count):
+        if not BEFORE <= number < BEFORE + left:
+            start = number * size
+            yield number, 1 + left * (number == BEFORE - 1), (start, min(size, total - start))
+
+
+def _part(build: GraphBuilder, value: Value, axis: int, span: Span) -> Value:
+    """Some positions of a dimension."""
+    return build.slice_axis(value, axis, *span, hint="of")
+
+
+def _grown(total: Term, scale: Term, more: Term) -> Term:
+    """A running sum in single precision under another maximum, and more."""
+    return total * scale.cast(DType.F32) + more.cast(DType.F32)
+
+
+def _stands(result: Term, parts: Term, total: Term) -> Term:
+    """The result, with the derivative that it has by the shares."""
+    wide = result.cast(DType.F32)
+    return (wide + (parts.cast(DType.F32) - wide * total)).cast(result.dtype)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from wsc.ir.graph import Contract, Graph, Node
-from wsc.isa.turns import PLACE, common, expand
+from wsc.isa.turns import PLACE, common
 from wsc.passes.periods import numbered
 
 LEAST = 2  # layers
@@ -134,12 +134,16 @@ class _Search:
         return sum(type_.size * type_.dtype.bytes for type_ in types)
 
     def _unlike(self, layers: Layers) -> tuple[int, int]:
-        """How little names go with layers: nodes whose names do not go on, numbers within one."""
+        """How little names go with layers: nodes whose names do not go on, numbers within one.
+
+        The first two and the last two layers are looked at: so layers begin at the same node where
+        those in the middle were left out.
+        """
         irregular, numbers = 0, set[str]()
         for first in range(layers.start, layers.start + layers.period):
             names = [",".join(n.origin) for n in self.nodes[first : layers.end : layers.period]]
-            text = common(names[:3], "layer")
-            if text is None or expand(text, "layer", layers.count - 1) != names[-1]:
+            text = common(names[:LEAST], "layer")
+            if text is None or common(names[-LEAST:], "layer") is None:
                 irregular += 1
             else:
                 numbers.update(PLACE.findall(text))

@@ -20,6 +20,7 @@ PIECE = 0.15  # the same of one piece
 MOST = 1024  # pieces
 
 Choose = Callable[[Contract, tuple[Type, Type], tuple[View, View]], Choice | None]
+Takes = Callable[[Choice], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +55,14 @@ def pieces(
     mesh: Mesh,
     room: int,
     choose: Choose,
+    takes: Takes,
 ) -> Pieces | None:
     """The pieces, all of one size, of which each has room, that take the least time; None if none
     has room.
 
     Of those that are enough for a loop: fewer ones take more room, and their calls stand apart.
 
-    at: where the operands are. room: bytes of a tile that one may take.
+    at: where the operands are. room: bytes of a tile that one may take. takes: the cycles of one.
     """
     sizes = dict(op.extents)
     best: tuple[tuple[bool, int], Pieces] | None = None
@@ -77,7 +79,7 @@ def pieces(
                 part, choice = _cut(op, (a, b), at, mesh, side, axis, label, size, choose)
                 if choice is None or choice.bytes > room:
                     continue
-                worth = count < LEAST, count * choice.cycles
+                worth = count < LEAST, count * takes(choice)
                 if best is None or worth < best[0]:
                     best = worth, Pieces(label, size, side, axis, part, choice)
     return None if best is None else best[1]

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import groupby, product
+from itertools import dropwhile, groupby, product, takewhile
 from typing import ClassVar
 
 from wsc.cost import CostModel
+from wsc.cost.model import work_of
 from wsc.ir.cut import Cut, NotAlike
 from wsc.ir.forms import Form, Noted, UnknownForm, Weighed, Wish, without_form
 from wsc.ir.graph import (
@@ -28,6 +29,7 @@ from wsc.ir.graph import (
     Move,
     MoveStep,
     Node,
+    Pad,
     Reduce,
     Reduction,
     Reshape,
@@ -49,7 +51,7 @@ from wsc.ir.layout import (
     local_size,
     whole,
 )
-from wsc.ir.naming import block_number, block_of, buffer_stems, in_blocks
+from wsc.ir.naming import block_of, buffer_stems, numbered_block
 from wsc.ir.ranges import Interval, is_position, ranges
 from wsc.ir.tasks import (
     Aside,
@@ -59,8 +61,10 @@ from wsc.ir.tasks import (
     Load,
     LookupTask,
     MapTask,
+    MoveTask,
     Placed,
     ReduceTask,
+    Risen,
     Run,
     ScatterTask,
     Store,
@@ -78,7 +82,8 @@ from wsc.isa.shown import named
 from wsc.isa.types import DType
 from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
-from wsc.kernels.library import CHAIN_UNITS, LEFT, OUTWARDS, long_lines
+from wsc.kernels.library import LEFT, OUTWARDS, long_lines, rises
+from wsc.kernels.movement import in_stages
 from wsc.kernels.reduce import neutral
 from wsc.passes.contraction import (
     SHARE_OF_SRAM,
@@ -98,7 +103,7 @@ from wsc.passes.differentiate import computed_again
 from wsc.passes.early import early
 from wsc.passes.fit import no_layout
 from wsc.passes.groups import read_in_groups
-from wsc.passes.keys import laid_out, left_behind, rows_in_blocks
+from wsc.passes.keys import Blocks, laid_out, left_behind, sizes_along
 from wsc.passes.layers import Layers, find_layers
 from wsc.passes.near import FAR, block_near, spread_sizes
 from wsc.passes.pieces import PIECE, WHOLE, Pieces, pieces
@@ -110,6 +115,7 @@ from wsc.passes.views import after_steps, before_steps
 
 CLEARLY = 2  # times as long as another way
 FORMED = (Contract, Reduce, Map)  # what has forms; of one node of ONNX the first is meant
+LOOKED = 8  # cycles in which a core looks whether its row may send, and tells the next one
 SHARE_OF_NUMBERS = 0.25  # of a tile's SRAM that row numbers of a lookup take at a time
 SHARE_OF_TABLE = 0.2  # of a tile's SRAM that a part of a table's gradient takes, and its updates
 
@@ -177,9 +183,10 @@ class Place(Pass[Graph, Placed]):
                     yield f"{what}, names an edge tensor '{name}' that is not there"
         stores = [task for task in after.tasks if isinstance(task, Store)]
         stored = [task.target for task in stores if not task.shape]
-        stored += {task.target for task in stores if task.shape}  # sent out part by part
+        risen = {task.target for task in after.tasks if isinstance(task, Risen)}
+        stored += {task.target for task in stores if task.shape} | risen  # sent out part by part
         products = [task for task in after.tasks if isinstance(task, ContractTask)]
-        stored += [task.target for task in products if task.target]
+        stored += [name for task in products for name in (task.target, task.away) if name]
         sent = (Kind.OUTPUT, Kind.KEPT)
         wanted = [tensor.name for tensor in after.edge_tensors if tensor.kind in sent]
         if self.cut is not None:
@@ -190,6 +197,8 @@ class Place(Pass[Graph, Placed]):
         for number, task in enumerate(after.tasks):
             if isinstance(task, Store):
                 gone.discard(task.target)
+            elif isinstance(task, ContractTask):
+                gone.discard(task.away)
             elif isinstance(task, Load) and task.source in gone:
                 yield f"task {number}, Load, takes in '{task.source}' before it was sent out"
 
@@ -288,9 +297,13 @@ class Placer(Values):
     staying: int = 0  # bytes of what products take from that
     turn: str = ""  # the loss, behind which training goes backwards
     in_groups: set[str] = field(default_factory=set[str])
-    rows: dict[str, int] = field(default_factory=dict[str, int])  # of attention in blocks of keys
+    along: dict[Blocks, int] = field(default_factory=dict[Blocks, int])  # see ``sizes_along``
     of_blocks: set[str] = field(default_factory=set[str])  # what the block at hand reads of others
+    made_of_blocks: set[str] = field(default_factory=set[str])  # see ``_given_by_blocks``
     begins: set[str] = field(default_factory=set[str])  # what the first node of each layer gives
+    leaving_beside: dict[str, tuple[Node, View]] = field(  # by the product during which it leaves
+        default_factory=dict[str, "tuple[Node, View]"]
+    )
 
     def __post_init__(self) -> None:
         Values.__post_init__(self)  # slots: no super() without arguments
@@ -300,7 +313,7 @@ class Placer(Values):
         self.ranges = ranges(self.graph)
         self.read = {name for node in self.graph.nodes for name in node.inputs}
         self.in_groups = read_in_groups(self.graph)
-        self.rows = rows_in_blocks(self.graph)
+        self.along = sizes_along(self.graph)
         if self.resident:
             self._find_staying()
 
@@ -403,7 +416,7 @@ class Placer(Values):
         if not left:
             return ()
         begin, blocks = 0, list[tuple[tuple[str, int] | None, int, int]]()
-        for here, mine in groupby(map(self._block, tasks)):
+        for here, mine in groupby(_filled([*map(self._block, tasks)])):
             end = begin + sum(1 for _ in mine)
             blocks.append((here, begin, end))
             begin = end
@@ -443,10 +456,9 @@ class Placer(Values):
             stem = view.buffer
             while stem and stem not in self.owned:
                 stem = stem.rpartition("_")[0]
-            value = self.owned.get(stem, "")
-            number = block_number(value)
-            if number is not None:
-                return in_blocks(value), number
+            block = numbered_block(self.owned.get(stem, ""))
+            if block is not None:
+                return block
         return None
 
     def _further(
@@ -618,10 +630,13 @@ class Placer(Values):
             if self.types[name].shape == node.type.shape:
                 found = self.current(name)
                 if found is not None:
+                    if self._given_by_blocks(name):
+                        self.made_of_blocks.add(node.output)
                     return found.extents
                 moved = moved or name in self.lazy
-        resting = self._resting_map(node) if self.resident else None
+        resting = self._resting_map(node) if self.resident or self.along else None
         if resting is not None:
+            self.made_of_blocks.add(node.output)
             return resting
         wanted = self.wanted(node.output) if moved else None
         return wanted or default_extents(node.type.shape, self.mesh)
@@ -630,16 +645,26 @@ class Placer(Values):
         """The layout in which a value is, or would be if it were made within each tile.
 
         A step moves few words, and to move them takes longer than to sum them in either layout.
+        What blocks of attention give has its heads and positions where it is wanted nowhere else,
+        and what is made of it within a tile goes on from there as one.
         None if it has to be moved, or lies along no axis.
         """
         found, node = self.current(value), self.lazy.get(value)
-        extents = None if found is None else found.extents
-        if found is None and node is not None and isinstance(node.op, Move):
+        if not (self.resident or self._given_by_blocks(value)):
+            return None
+        extents = self._of_blocks(value) if found is None else found.extents
+        if extents is None and node is not None and isinstance(node.op, Move):
             source = self._resting(node.inputs[0])
             extents = None if source is None else after_steps(source, node.op.steps)
-        elif found is None and node is not None and isinstance(node.op, Concat):
+        elif extents is None and node is not None and isinstance(node.op, Concat):
             extents = self._resting_parts(node, node.op.axis)
         return extents if extents and any(extent.axis for extent in extents) else None
+
+    def _given_by_blocks(self, value: str) -> bool:
+        """Whether blocks of attention give a value, or what it is made of within each tile."""
+        node = self.lazy.get(value)
+        moved = node is not None and all(map(self._given_by_blocks, node.inputs))
+        return moved or bool(block_of(value)) or value in self.made_of_blocks
 
     def _resting_parts(self, node: Node, axis: int) -> Extents | None:
         """The layout of what is joined of parts that lie alike, whole along the join.
@@ -710,8 +735,8 @@ class Placer(Values):
 
         Of a step's values, that in which it would be without movement comes first.
         """
-        resting = self._resting(value) if self.resident and value in self.lazy else None
-        resting = resting or self._of_blocks(value)
+        rests = (self.resident or self.along) and value in self.lazy
+        resting = self._resting(value) if rests else None
         if resting is not None:
             return resting
         for user in self.users(value):
@@ -739,6 +764,20 @@ class Placer(Values):
             return None
         joined = block(node.type.shape[axis], free.pop(), self.mesh)
         return (*parts[0][:axis], joined, *parts[0][axis + 1 :])
+
+    def parts_apart(self, node: Node) -> Node | None:
+        """The join that a move takes its value of, whose parts go to their places by themselves.
+
+        So do gradients of queries, keys and values: each is moved once, from heads to features.
+        """
+        join = self.lazy.get(node.inputs[0]) if self.along else None
+        if join is None or not isinstance(join.op, Concat) or self.current(join.output) is not None:
+            return None
+        parts = [self.lazy.get(name) for name in join.inputs]
+        moves = [part for part in parts if part is not None and isinstance(part.op, Move)]
+        pads = any(isinstance(step, Pad) for item in (node, *moves) for step in _steps(item))
+        within = self._resting(join.output) is not None
+        return None if pads or within or not moves else join
 
     def fed_apart(self, value: str, extents: Extents) -> Extents | None:
         """The layout in which each element of a value comes from the edge once.
@@ -902,12 +941,43 @@ class Placer(Values):
         right = None if streamed else self.bring(b, choice.b, outside=around)
         out = self.fresh(node.output, node.type.dtype, choice.out)
         task = choice.task(op, left, right, self.outside[b] if streamed else "", out, self.origin)
+        keep, beside = self.leaving_beside.pop(node.output, (None, None))
+        if keep is not None and beside is not None:
+            if streamed and choice.reduce and _hides(choice, beside):
+                task = replace(task, beside=beside, away=keep.output)
+            else:
+                self.tasks.append(Store(beside, keep.output, origin=keep.origin))
         target = self._leaving_west(node, choice)
         if target:
             task = replace(task, target=target)
             self.stored.add(target)
         self.tasks.append(choice.with_buffers(task, partial(self.buffer, node.output)))
         self.homes[node.output] = out
+
+    def leaves_beside(self, node: Node, view: View) -> bool:
+        """Whether what a node sends away leaves during the longest product of its layer.
+
+        A stream unit of each tile sends its part, one row after the other.
+        """
+        able = self.fabric.stream_units > OUTWARDS and self.fabric.semaphores > LEFT
+        if not able or {"x", "y"} - {extent.axis for extent in view.extents}:
+            return False
+        later = dropwhile(lambda item: item is not node, self.graph.nodes)
+        next(later)
+        layer = takewhile(lambda item: item.output not in {*self.begins, self.turn}, later)
+        weights = {constant.name for constant in self.graph.constants}
+        products = [
+            item
+            for item in layer
+            if isinstance(item.op, Contract)
+            and weights.intersection(item.inputs)
+            and item.output not in self.leaving_beside
+        ]
+        longest = max(products, key=work_of, default=None)
+        if longest is None:
+            return False
+        self.leaving_beside[longest.output] = (node, view)
+        return True
 
     def _leaving_west(self, node: Node, choice: Choice) -> str:
         """The output as which a product leaves while it is made, block after block; "" if it stays.
@@ -951,7 +1021,8 @@ class Placer(Values):
                 return choose_contraction(op, *types, False, *at, self.cost, self.same_order, True)
 
             shares = (
-                pieces(op, a, b, at, self.mesh, int(n * room), choose) for n in (PIECE, WHOLE)
+                pieces(op, a, b, at, self.mesh, int(n * room), choose, self._cycles_of_piece)
+                for n in (PIECE, WHOLE)
             )
             self.cuts[key] = next((cut for cut in shares if cut is not None), None)
         cut = self.cuts[key]
@@ -960,50 +1031,99 @@ class Placer(Values):
         layouts, name = (cut.choice.a, cut.choice.b), operands[cut.side]
         other = self.bring(operands[1 - cut.side], layouts[1 - cut.side])
         source, shape = self.view(name), (a, b)[cut.side].shape
-        # The edge takes a piece while the core makes the next one, if a unit is free for that.
-        aside = self._sent_aside(node, cut.choice)
-        if aside:
-            self.tasks.append(Aside(origin=self.origin))
-        out: View | None = None
+        # The sums of a piece go up the columns, and out, while the next one is made.
+        rising = self._rises(cut.choice) and len(self.leaving[node.output]) == 1
+        sums, value = self._room_of_sums(node, cut.choice) if rising else (None, None)
+        coming: int | None = None  # where the piece before begins, whose sums are on their way
         for start in range(0, shape[cut.axis], cut.size):
             starts = tuple(start if i == cut.axis else 0 for i in range(len(shape)))
             sizes = tuple(cut.size if i == cut.axis else n for i, n in enumerate(shape))
             part = Slice(starts, sizes, (1,) * len(shape))
+            done = len(self.tasks)
             taken = self._moved(name, source, (part,), layouts[cut.side], None)
             left, right = (taken, other) if cut.side == 0 else (other, taken)
-            if out is None or not aside:
-                out = self.fresh(node.output, node.type.dtype, cut.choice.out)
+            if sums is not None:
+                if coming is not None:
+                    self._move_during(done)
+                    self._show_risen(node, cut, sums, value, coming)
+                task = cut.choice.task(cut.op, left, right, "", sums, self.origin)
+                self.tasks.append(replace(task, rises=True))
+                coming = start
+                continue
+            out = self.fresh(node.output, node.type.dtype, cut.choice.out)
             task = cut.choice.task(cut.op, left, right, "", out, self.origin)
-            task = cut.choice.with_buffers(task, partial(self.buffer, node.output))
-            self.tasks.append(replace(task, waits=aside))
-            self._show_part(node, cut.shown(out, start), aside)
-        if aside and out is not None:
-            self.tasks.append(Aside((out,), origin=self.origin))
+            self.tasks.append(cut.choice.with_buffers(task, partial(self.buffer, node.output)))
+            self._show_part(node, cut.shown(out, start))
+        if sums is not None and coming is not None:
+            self._show_risen(node, cut, sums, value, coming)
+            if value is not None:
+                self.tasks.append(Aside((value,), origin=self.origin))
         return True
 
-    def _sent_aside(self, node: Node, choice: Choice) -> bool:
-        """Whether a stream unit sends out pieces of this form, that of the northern tiles.
+    def _move_during(self, number: int) -> None:
+        """Have a move's messages on their way while the task before it, a product, is done.
 
-        Sums of halves are made in a buffer of their own, and in their place when they are complete;
-        those of a chain along the row arrive there before.
+        They go to where nothing was since the broadcast before: who has taken that knows that its
+        root is done with what was there.
+        """
+        before, move, *rest = self.tasks[number - 1 :]
+        if not isinstance(move, MoveTask) or rest:
+            return
+        stages = in_stages(move, self.mesh)
+        if len(stages) > 1:
+            sends, takes = stages
+            self.tasks[number - 1 :] = [sends, before, takes]
+
+    def _rises(self, choice: Choice) -> bool:
+        """Whether the sums of a piece go up the columns beside the core.
+
+        Then not all tiles of a column get them, but the northern one, which sends them out.
         """
         axes = {extent.axis for extent in choice.out}
-        units, semaphores = self.fabric.stream_units, self.fabric.semaphores
-        able = units > CHAIN_UNITS and semaphores > LEFT and node.type.dtype is DType.F16
-        once = len(choice.out) <= self.fabric.dimensions and len(self.leaving[node.output]) == 1
-        return able and once and not choice.reduce and "x" in axes and "y" not in axes
+        down = choice.combined == "y" and "x" in axes and "y" not in axes
+        return rises(self.fabric) and down and len(choice.out) <= self.fabric.dimensions
+
+    def _cycles_of_piece(self, choice: Choice) -> int:
+        """Cycles of a piece; the next one is moved while its sums go up."""
+        if not self._rises(choice):
+            return choice.cycles
+        words = local_size(choice.out)
+        late = max(words - choice.moving, 0)
+        return choice.cycles - self.cost.all_reduce_along(words, "y") + late
+
+    def _room_of_sums(self, node: Node, choice: Choice) -> tuple[View, View | None]:
+        """Where the sums of pieces are made, and where they are rounded if they leave in halves.
+
+        From there a stream unit sends them out while the core makes the next piece.
+        """
+        sums = self.fresh(node.output, DType.F32, choice.out, "sums")
+        if node.type.dtype is DType.F32:
+            return sums, None
+        self.tasks.append(Aside(origin=self.origin))
+        return sums, self.fresh(node.output, node.type.dtype, choice.out)
+
+    def _show_risen(
+        self, node: Node, cut: Pieces, sums: View, value: View | None, start: int
+    ) -> None:
+        """Send a piece out whose sums have come up the columns."""
+        (output,) = self.leaving[node.output]
+        shape, parts = self.types[node.output].shape, cut.shown(sums, start)
+        rounded = None if value is None else cut.shown(value, start)
+        task = Risen(parts, rounded, output.name, shape, origin=(output.name,))
+        self.tasks.append(task)
+        self.stored.add(output.name)
 
     def _only_shown(self, node: Node) -> bool:
         """Whether nothing but the edge wants what a node of a training step gives."""
         return node.output in self.leaving and node.output not in self.read
 
-    def _show_part(self, node: Node, part: View, aside: bool = False) -> None:
-        """Send a part of an output out. aside: on a stream unit."""
+    def _show_part(self, node: Node, part: View) -> None:
+        """Send a part of an output out."""
         origin = self.origin
         for output in self.leaving[node.output]:
             self.origin = (output.name,)
             shape = self.types[node.output].shape
-            self.tasks.append(Store(part, output.name, shape, aside, origin=self.origin))
+            self.tasks.append(Store(part, output.name, shape, origin=self.origin))
             self.stored.add(output.name)
         self.origin = origin
 
@@ -1029,7 +1149,7 @@ class Placer(Values):
             UnknownForm: none of them is as it was asked for.
         """
         types, found = (self.types[a], self.types[b]), (self._at(a), self._at(b))
-        blocks = None if streamed else laid_out(node, self.rows, self.mesh)
+        blocks = None if streamed else laid_out(node, self.along, self.mesh)
         if blocks is not None:
             found = (self._in_block(a, found[0], blocks[0]), self._in_block(b, found[1], blocks[1]))
         where = tuple(None if view is None else replace(view, buffer="") for view in found)
@@ -1411,6 +1531,11 @@ class Placer(Values):
         return out
 
 
+def _steps(node: Node) -> tuple[MoveStep, ...]:
+    assert isinstance(node.op, Move)
+    return node.op.steps
+
+
 def _no_windows(op: Contract) -> bool:
     return all(
         entry.offset == 0 and len(entry.terms) <= 1 and all(c == 1 for _, c in entry.terms)
@@ -1418,6 +1543,31 @@ def _no_windows(op: Contract) -> bool:
     )
 
 
+def _hides(choice: Choice, value: View) -> bool:
+    """Whether it is quicker if a value leaves during a product than if the core sends it.
+
+    Each owner's turn looks whose row has its own, and each row waits in one of them.
+    """
+    rows = max(-(-e.size // e.step) for e in value.extents if e.axis == "y")
+    owners = max(-(-e.size // e.step) for e in choice.out if e.axis == "x")
+    hidden = min(rows * value.local_size, choice.bound.roofline)
+    return hidden > LOOKED * (rows + owners)
+
+
 def _names(node: Node) -> tuple[str, ...]:
     """The names by which people ask for a node: those of ONNX, and the value that it gives."""
     return (*node.origin, node.output)
+
+
+def _filled(
+    blocks: list[tuple[str, int] | None],
+) -> Iterator[tuple[str, int] | None]:
+    """The block of each task; what is between tasks of one block is that block's too."""
+    begin = 0
+    for here, mine in groupby(blocks):
+        end = begin + len([*mine])
+        before = blocks[begin - 1] if begin else None
+        behind = blocks[end] if end < len(blocks) else None
+        within = here is None and before == behind
+        yield from [before if within else here] * (end - begin)
+        begin = end

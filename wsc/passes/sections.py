@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
-from math import prod
 from typing import ClassVar
 
 from wsc.cost.model import CostModel
@@ -164,8 +163,7 @@ def _data(program: Program) -> int:
 
 def least_cycles(program: Program, fabric: Fabric) -> float:
     """Cycles that no run is below: weights cross the edge once, all tiles share the products."""
-    weights = (t for t in program.edge_tensors if t.kind is Kind.WEIGHT)
-    moved = sum(prod(tensor.shape) * tensor.dtype.bytes for tensor in weights)
+    moved = sum(tensor.bytes for tensor in program.edge_tensors if tensor.kind is Kind.WEIGHT)
     peak = fabric.timing[Timing.MULTIPLY_ACCUMULATE].peak(program.precision)
     tiles = program.width * program.height
     return max(moved / fabric.io_bytes_per_cycle, (program.work or 0) / peak / tiles)
@@ -252,24 +250,31 @@ class Planner:
         return self._bytes(*self._need(statement))
 
     def _parted(self, body: Iterable[Statement], room: int) -> tuple[Part, ...]:
+        """Statements in sections as long as a room allows; what is longer is parted within."""
         found: list[Part] = []
         held: list[Statement] = []
+        size, come = 0, frozenset[str]()  # of what is held, and the procedures that come with it
 
         def close() -> None:
+            nonlocal size, come
             if held:
-                found.append(Part(tuple(held), self._bytes(*self._together(held))))
+                found.append(Part(tuple(held), self._bytes(size, come)))
                 held.clear()
+                size, come = 0, frozenset()
 
         for statement in body:
-            if self._bytes(*self._together([*held, statement])) <= room:
-                held.append(statement)
-                continue
-            close()
-            alone = self._bytes(*self._need(statement))
-            if alone > room and isinstance(statement, Loop) and id(statement) in self.loops:
-                found.append(Part((statement,), 0, self._parted(statement.body, room)))
-            else:
-                held.append(statement)
+            own, needed = self._need(statement)
+            if self._bytes(size + own, come | needed) > room:
+                close()
+                if (
+                    self._bytes(own, needed) > room
+                    and isinstance(statement, Loop)
+                    and id(statement) in self.loops
+                ):
+                    found.append(Part((statement,), 0, self._parted(statement.body, room)))
+                    continue
+            held.append(statement)
+            size, come = size + own, come | needed
         close()
         return tuple(found)
 

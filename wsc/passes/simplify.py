@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from wsc.ir.check import broadcast, check_graph
+from wsc.ir.check import broadcast, check_graph, infer
 from wsc.ir.graph import (
     Arg,
     Expand,
@@ -21,11 +21,12 @@ from wsc.ir.graph import (
     Pad,
     Ref,
     Reshape,
+    Slice,
     Step,
     Transpose,
     Type,
 )
-from wsc.ir.naming import block_of
+from wsc.ir.naming import block_of, fresh_name
 from wsc.passes.positions import known_positions
 from wsc.passes.stage import Pass
 
@@ -119,8 +120,41 @@ def compose_moves(graph: Graph) -> Graph:
     return graph.with_(nodes=tuple(nodes))
 
 
+def cut_apart(graph: Graph) -> Graph:
+    """Each cut is a node of its own, of what comes before it once.
+
+    So a value that is cut into parts has the join of their derivatives as its own.
+    """
+    types, nodes = graph.types(), list[Node]()
+    made: dict[tuple[str, tuple[MoveStep, ...]], str] = {}
+
+    def moved(value: str, steps: tuple[MoveStep, ...], node: Node) -> str:
+        key = value, steps
+        if steps and key not in made:
+            made[key] = name = fresh_name(node.output, "cut", types)
+            types[name] = infer(Move(steps), (types[value],))
+            nodes.append(Node(name, Move(steps), (value,), name, types[name], node.origin))
+        return made[key] if steps else value
+
+    for node in graph.nodes:
+        steps = node.op.steps if isinstance(node.op, Move) else ()
+        value, before = node.inputs[0] if node.inputs else "", list[MoveStep]()
+        for step in steps[:-1]:
+            if isinstance(step, Slice):
+                value = moved(moved(value, tuple(before), node), (step,), node)
+                before = []
+            else:
+                before.append(step)
+        if steps and isinstance(steps[-1], Slice):
+            value, before = moved(value, tuple(before), node), []
+        if steps:
+            node = replace(node, op=Move((*before, steps[-1])), inputs=(value,))
+        nodes.append(node)
+    return graph.with_(nodes=tuple(nodes))
+
+
 def tidy(steps: tuple[MoveStep, ...]) -> tuple[MoveStep, ...]:
-    """Adjacent reshapes and transposes merged."""
+    """Adjacent reshapes, transposes and slices merged."""
     kept: list[MoveStep] = []
     for step in steps:
         last = kept[-1] if kept else None
@@ -128,12 +162,25 @@ def tidy(steps: tuple[MoveStep, ...]) -> tuple[MoveStep, ...]:
             kept[-1] = step
         elif isinstance(step, Transpose) and isinstance(last, Transpose):
             kept[-1] = Transpose(tuple(last.perm[i] for i in step.perm))
+        elif isinstance(step, Slice) and isinstance(last, Slice):
+            kept[-1] = _within(last, step)
         else:
             kept.append(step)
         last = kept[-1]
         if isinstance(last, Transpose) and last.perm == tuple(range(len(last.perm))):
             kept.pop()
     return tuple(kept)
+
+
+def _within(outer: Slice, inner: Slice) -> Slice:
+    """A slice of what a slice gives, as one."""
+    starts = zip(outer.starts, inner.starts, outer.steps, strict=True)
+    strides = zip(outer.steps, inner.steps, inner.sizes, strict=True)
+    return Slice(
+        tuple(first + more * step for first, more, step in starts),
+        inner.sizes,
+        tuple(step * again if size > 1 else 1 for step, again, size in strides),
+    )
 
 
 def unspread(graph: Graph) -> Graph:

@@ -225,11 +225,12 @@ class _Marked:
             for name in carried
         }
         given = {task.target: task for task in self.tasks if isinstance(task, Store)}
+        uses = _uses(self.tasks)
         left = [
             (load, output)
             for name, output in carried.items()
             for load in homes[name]
-            if not (len(homes[name]) == 1 and self._in_place(load.out, given[output].value))
+            if not (len(homes[name]) == 1 and self._in_place(load.out, given[output].value, uses))
         ]
         given = {task.target: task for task in self.tasks if isinstance(task, Store)}
         taken = {load.out.buffer for loads in homes.values() for load in loads}
@@ -256,15 +257,18 @@ class _Marked:
         """Whether a view holds all of a value, and each element once along each axis."""
         return all(is_plain(extent) and holds_all(extent, self.mesh) for extent in view.extents)
 
-    def _in_place(self, home: View, value: View) -> bool:
-        """Make a value where the one lies that it takes the place of, if its task can do that."""
+    def _in_place(self, home: View, value: View, uses: dict[str, set[int]]) -> bool:
+        """Make a value where the one lies that it takes the place of, if its task can do that.
+
+        uses: of each buffer, the tasks that read or write it.
+        """
         if value.buffer == home.buffer or (value.dtype, value.extents, value.strides) != (
             home.dtype,
             home.extents,
             home.strides,
         ):
             return value == home
-        makers = [n for n, task in enumerate(self.tasks) if _writes(task, value.buffer)]
+        makers = [n for n in uses[value.buffer] if _writes(self.tasks[n], value.buffer)]
         if len(makers) != 1:
             return False
         (maker,) = makers
@@ -273,11 +277,14 @@ class _Marked:
             able = any(task.inputs[place] == home for place in writable(task))
         else:
             able = isinstance(task, ScatterTask) and task.data == home
-        after = self.tasks[maker + 1 :]
-        if not able or any(_reads(other, home.buffer) for other in after):
+        after = [n for n in uses[home.buffer] if n > maker]
+        if not able or any(_reads(self.tasks[n], home.buffer) for n in after):
             return False
         names = {value.buffer: home.buffer}
-        self.tasks = [_renamed(other, names) for other in self.tasks]
+        renamed = uses.pop(value.buffer)
+        for n in renamed:
+            self.tasks[n] = _renamed(self.tasks[n], names)
+        uses[home.buffer] |= renamed
         del self.buffers[value.buffer]
         return True
 
@@ -383,6 +390,15 @@ def _met_in_lines(task: Task) -> Task:
     A step moves few words, and to wait for all tiles takes longer than to move them.
     """
     return replace(task, lines=True) if isinstance(task, MoveTask) else task
+
+
+def _uses(tasks: Sequence[Task]) -> dict[str, set[int]]:
+    """The tasks that read or write each buffer, by number."""
+    found: dict[str, set[int]] = {}
+    for number, task in enumerate(tasks):
+        for view in (*read(task), *written(task)):
+            found.setdefault(view.buffer, set()).add(number)
+    return found
 
 
 def _writes(task: Task, buffer: str) -> bool:

@@ -179,8 +179,14 @@ class Values:
         (value,) = node.inputs
         view = self.view(value)
         self._edge(node.output, Kind.KEPT, node.type, "")
-        self.tasks.append(Store(view, node.output, origin=self.origin))
         self.outside[node.output], self.away[node.output] = node.output, view.extents
+        if not self.leaves_beside(node, view):
+            self.tasks.append(Store(view, node.output, origin=self.origin))
+
+    def leaves_beside(self, node: Node, view: View) -> bool:
+        """Whether what a node sends away leaves while something else is computed."""
+        del node, view
+        return False
 
     def come_back(self, value: str) -> None:
         """Have what was sent away come back to where it was, as far as a value is made of it."""
@@ -242,6 +248,12 @@ class Values:
     def wanted(self, value: str) -> Extents | None:
         """The layout in which a value that is only moved is wanted, if that is known."""
         raise NotImplementedError
+
+    def parts_apart(self, node: Node) -> Node | None:
+        """The join that a move takes its value of, whose parts go to their places by themselves;
+        None if they are joined first."""
+        del node
+        return None
 
     def fed_apart(self, value: str, extents: Extents) -> Extents | None:
         """The layout in which the edge gives a value that then goes along the rows; None if it
@@ -348,8 +360,11 @@ class Values:
                 plain = default_extents(self.types[value].shape, self.mesh)
                 self.homes[value] = self.bring(value, plain)
                 return self._moved(value, self.homes[value], (), extents, fill)
+            join = self.parts_apart(node) if fill is None and not pads else None
             if isinstance(node.op, Concat):
                 view = self._concat(value, node, extents)
+            elif join is not None:
+                view = self._joined_apart(value, node, join, extents)
             else:
                 assert isinstance(node.op, Move)
                 source, steps = self.view(node.inputs[0]), node.op.steps
@@ -423,15 +438,42 @@ class Values:
 
     def _concat(self, value: str, node: Node, extents: Extents) -> View:
         assert isinstance(node.op, Concat)
-        axis, shape = node.op.axis, self.types[value].shape
-        out = self.fresh(value, self.types[value].dtype, extents)
-        before, met = 0, False
+        axis = node.op.axis
         # All sources first: once the tiles have met, the moves into ``out`` must follow one
         # another, or what they store early is counted by another move's wait.
-        sources = {name: self.joined(name, axis, extents) for name in node.inputs}
+        sources = {name: (self.joined(name, axis, extents), ()) for name in node.inputs}
+        return self._into(value, node, sources, (), extents)
+
+    def _joined_apart(self, value: str, node: Node, join: Node, extents: Extents) -> View:
+        """What is moved of a join of values that are moved: each of these is moved once."""
+        assert isinstance(node.op, Move)
+        sources: dict[str, tuple[View, tuple[MoveStep, ...]]] = {}
+        for name in join.inputs:
+            part = self.lazy.get(name)
+            moved = part is not None and isinstance(part.op, Move) and self.current(name) is None
+            if part is None or not moved:
+                sources[name] = self.view(name), ()
+            else:
+                assert isinstance(part.op, Move)
+                sources[name] = self.view(part.inputs[0]), part.op.steps
+        return self._into(value, join, sources, node.op.steps, extents)
+
+    def _into(
+        self,
+        value: str,
+        join: Node,
+        sources: Mapping[str, tuple[View, tuple[MoveStep, ...]]],
+        behind: tuple[MoveStep, ...],
+        extents: Extents,
+    ) -> View:
+        """A join, moved on. sources: of each part, what it is moved from and how."""
+        assert isinstance(join.op, Concat)
+        axis, shape = join.op.axis, self.types[join.output].shape
+        out = self.fresh(value, self.types[value].dtype, extents)
+        before, met = 0, False
         given = ""
-        for name in node.inputs:
-            source = sources[name]
+        for name in join.inputs:
+            source, steps = sources[name]
             size = self.types[name].shape[axis]
             if not size:
                 continue
@@ -442,7 +484,8 @@ class Values:
             low = tuple(before if i == axis else 0 for i in range(len(shape)))
             high = tuple(shape[axis] - before - size if i == axis else 0 for i in range(len(shape)))
             before += size
-            task = MoveTask(source, (Pad(low, high),), out, None, not met, origin=self.origin)
+            whole = (*steps, Pad(low, high), *behind)
+            task = MoveTask(source, whole, out, None, not met, origin=self.origin)
             # A broadcast takes the whole of ``out`` with it: what other tiles already send for the
             # next source would be lost in it. They meet again behind it.
             met = (met or not stays_in_tile(task, self.mesh)) and not spreads(task, self.mesh)

@@ -21,7 +21,7 @@ import numpy as np
 
 from wsc.api import Program, compile_step
 from wsc.cost.interconnect import require_shares
-from wsc.errors import CompileError, shortened
+from wsc.errors import CompileError, OpenSizes, shortened
 from wsc.frontend.training import SEED
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Kind
@@ -36,7 +36,7 @@ from wsc.steps import options
 from wsc.steps.wafers import Ran, Wafers
 from wsc.store.files import appearing, require_writable
 from wsc.store.weights import MARK
-from wsc.training.losses import parse_loss
+from wsc.training.losses import LABEL, parse_loss
 from wsc.training.own import OWN, require_alone
 from wsc.training.recompute import require_choice
 from wsc.training.runs import AUTO, in_fewest_runs, require_runs
@@ -117,6 +117,33 @@ class State:
         return cls(step, math.ldexp(1.0, exponent), good, None if seed < 0 else seed)
 
 
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What is in a checkpoint. tensors: the contents of the store, by name."""
+
+    path: Path
+    state: State
+    tensors: dict[str, np.ndarray]
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """The checkpoint of a file. Raises CompileError for a file that is none."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy") as file:
+            found = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        raise CompileError(f"{path}: no sound checkpoint ({reason})") from None
+    kept = found.pop(KEPT, None)
+    if kept is None or kept.dtype != np.int64 or kept.shape != (len(_FIELDS),):
+        raise CompileError(f"{path}: is no checkpoint of training: it has no step")
+    if not State.holds(kept):
+        raise CompileError(f"{path}: is no sound checkpoint: its state is {kept.tolist()}")
+    return Checkpoint(path, State.of(kept), found)
+
+
 @dataclass(slots=True, repr=False)
 class Trainer(Shown):
     """Steps of training. ``wsc.train`` makes one.
@@ -137,6 +164,7 @@ class Trainer(Shown):
     _image: Image | None = None
     _store: dict[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
     _folder: tempfile.TemporaryDirectory[str] | None = None
+    _waiting: Checkpoint | None = None
 
     def _facts(self) -> Facts:
         made = "not compiled yet" if self.program is None else repr(self.program)
@@ -162,6 +190,7 @@ class Trainer(Shown):
         started = time.perf_counter()
         parts = self._parts(batch)
         image = self._ready(parts[0])
+        self.require_labels(batch)
         assembly, state = image.program, self.state
         found = self._gradients(image, parts)
         cycles, again = found.cycles, 0
@@ -181,6 +210,17 @@ class Trainer(Shown):
         self._grow(again)
         seconds = time.perf_counter() - started
         return StepResult(found.loss, rate, cycles, seconds, again, applied.norm)
+
+    def require_labels(self, samples: Mapping[str, np.ndarray]) -> None:
+        """Raise InputError for samples with a label that names no class, once there is a program.
+
+        A program that another one compiled is not asked: its run stops at such a label.
+        """
+        allowed = None if self.program is None else self.program.labels
+        label = samples.get(LABEL)
+        reason = "" if allowed is None or label is None else allowed.refusal(np.asarray(label))
+        if reason:
+            raise InputError(reason)
 
     def _gradients(self, image: Image, parts: Sequence[Mapping[str, np.ndarray]]) -> _Gradients:
         """The means over all runs of a step, without their scale. Raises RuntimeFault for a loss
@@ -218,7 +258,9 @@ class Trainer(Shown):
         if self.wafers is not None:
             assert self._folder is not None
             file = Path(self._folder.name) / STEP
-            return self.wafers.run(file, self._store, given, self.engine)
+            # What the optimizer keeps stays in the store: no run reads it.
+            weights = {u.weight: self._store[u.weight] for u in image.program.updates}
+            return self.wafers.run(file, weights, given, self.engine)
         results = [run(image, inputs, engine=self.engine) for inputs in given]
         return [Ran(result.outputs, result.cycles) for result in results]
 
@@ -323,15 +365,29 @@ class Trainer(Shown):
         self._ready(self._parts(batch)[0])
 
     def _ready(self, part: Mapping[str, np.ndarray] | None = None) -> Image:
-        """The loaded program; it is compiled for the shapes of the first batch."""
-        if self._image is not None:
-            return self._image
+        """The loaded program, which goes on from the checkpoint that waits for it, if one does.
+
+        It is compiled for the shapes of the first batch. part: the samples of a run of it.
+        """
+        image = self._image or self._loaded(part)
+        if self._waiting is not None:
+            self._adopt(self._waiting)
+            self._waiting = None
+        return image
+
+    def _loaded(self, part: Mapping[str, np.ndarray] | None) -> Image:
+        """Compile the program, if nobody did, and load it with the store that its model has."""
         if self.program is None and self.over == AUTO and self.batch is not None:
             self._choose_runs(self.batch, {})
         if self.program is None:
             if part is not None:
                 self.batch = len(next(iter(part.values())))
-            self.program = self._compiled(part, self.batch, self._runs)
+            try:
+                self.program = self._compiled(part, self.batch, self._runs)
+            except OpenSizes as error:
+                if part is not None:
+                    raise
+                raise OpenSizes(f"{error}; or prepare(batch) first, which has them") from None
         assembly = self.program.assembly
         require_step(assembly)
         self._folder = tempfile.TemporaryDirectory(prefix="wsc-")
@@ -398,25 +454,23 @@ class Trainer(Shown):
         """Go on from a checkpoint of ``save``, to the bit as if there had been no break.
 
         The run may have another precision, fabric or number of runs than that of the checkpoint.
+        Before the first batch its tensors wait for it, as the sizes of the program do.
 
         Raises:
-            CompileError: it is none, or is one of another model or optimizer.
+            CompileError: it is none, or is one of another model or optimizer; that is known, and
+                said, once there is a program.
         """
-        from safetensors import SafetensorError, safe_open
+        checkpoint = read_checkpoint(Path(path))
+        if self._image is not None:
+            self._adopt(checkpoint)
+            self._waiting = None
+            return
+        # The first batch decides the sizes of the program, and this may not do so before it.
+        self.state, self._waiting = checkpoint.state, checkpoint
 
-        path = Path(path)
-        self._ready()
-        try:
-            with safe_open(path, "numpy") as file:
-                found = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
-            reason = " ".join(str(error).split())
-            raise CompileError(f"{path}: no sound checkpoint ({reason})") from None
-        kept = found.pop(KEPT, None)
-        if kept is None or kept.dtype != np.int64 or kept.shape != (len(_FIELDS),):
-            raise CompileError(f"{path}: is no checkpoint of training: it has no step")
-        if not State.holds(kept):
-            raise CompileError(f"{path}: is no sound checkpoint: its state is {kept.tolist()}")
+    def _adopt(self, checkpoint: Checkpoint) -> None:
+        """Take the contents of the store, and the state, from a checkpoint. Raises CompileError."""
+        path, found = checkpoint.path, checkpoint.tensors
         for name, array in self._store.items():
             if name not in found:
                 raise CompileError(
@@ -433,7 +487,7 @@ class Trainer(Shown):
             raise CompileError(
                 f"{path}: is a checkpoint of another model or optimizer: it has '{more[0]}'"
             )
-        self.state = State.of(kept)
+        self.state = checkpoint.state
         self._fit_scale()
         self._replace(found)
 

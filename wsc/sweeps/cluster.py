@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from wsc.cluster import connect
 from wsc.errors import CompileError
 from wsc.sweeps.point import FAILED, KILLED, Row, run_point, stopped
 from wsc.sweeps.points import Point
 
 ENDED = "its workers were killed, one after another; it may have taken more memory than there was"
-PATIENCE = 20  # seconds for the scheduler to answer, and for a first worker to be there
 
 
 def run_cluster(points: Sequence[Point], address: str) -> Iterator[tuple[Point, Row]]:
@@ -23,7 +23,7 @@ def run_cluster(points: Sequence[Point], address: str) -> Iterator[tuple[Point, 
     Raises:
         CompileError: the package is missing, or the cluster is not there or has no worker.
     """
-    client = _client(address)
+    client = connect(address)
     try:
         # Dask blames all that a worker had before it, also what it had not begun. So what is
         # blamed is tried again at the end, each point with the whole cluster to itself.
@@ -60,23 +60,3 @@ def _submitted(
             reason = f"its worker cannot run it: {type(error).__name__}: {error}"
             yield point, stopped(point, FAILED, reason)
         future.release()
-
-
-def _client(address: str) -> Any:
-    try:
-        from distributed import Client
-    except ImportError:
-        raise CompileError(
-            "a sweep on a cluster needs Dask: pip install 'wsc[cluster]', here and at the workers"
-        ) from None
-    client: Any = None
-    try:
-        client = Client(address, timeout=PATIENCE, set_as_default=False)
-        client.wait_for_workers(1, timeout=PATIENCE)
-    except (OSError, ValueError) as error:  # a timeout is an OSError
-        if client is None:
-            reason = f"{type(error).__name__}: {error}".split(" after ", 1)[0]
-            raise CompileError(f"no Dask scheduler at '{address}': {reason}") from None
-        client.close()
-        raise CompileError(f"the cluster at {address} has no worker") from None
-    return client

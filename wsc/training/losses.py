@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from wsc.errors import CompileError, shortened
 from wsc.frontend.reduce import iota
 from wsc.ir.build import GraphBuilder, Value
@@ -33,6 +35,37 @@ class Loss:
     ignored: int = IGNORED
     smoothing: float = 0.0
     axis: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What labels may be: one of so many classes, from 0 on, or the one that does not count."""
+
+    classes: int
+    ignored: int
+
+    def refusal(self, labels: np.ndarray) -> str:
+        """Why an array of labels is none; empty if it is."""
+        if labels.dtype.kind not in "iu":
+            return ""  # the run refuses another type
+        wrong = (labels != self.ignored) & ((labels < 0) | (labels >= self.classes))
+        if not wrong.any():
+            return ""
+        place = np.unravel_index(int(wrong.argmax()), labels.shape)
+        found = int(labels[place])
+        leave = option("loss", f"cross_entropy:ignored={found}")
+        return (
+            f"input '{LABEL}': {found} at {[int(axis) for axis in place]} (sample first, from 0) "
+            f"is none of the {self.classes} classes, 0 to {self.classes - 1}; the label that does "
+            f"not count is {self.ignored}, and can be another ({leave})"
+        )
+
+
+def labels_of(loss: Loss, scores: tuple[int, ...]) -> Labels | None:
+    """The labels of a loss of scores of a shape; None for a loss without classes."""
+    if loss.kind != "cross_entropy":
+        return None
+    return Labels(scores[_class_axis(loss, scores)], loss.ignored)
 
 
 def parse_loss(text: str) -> Loss:
@@ -85,18 +118,24 @@ def add_loss(build: GraphBuilder, loss: Loss, output: Value, host: str) -> Value
             ) from None
 
 
-def _cross_entropy(build: GraphBuilder, loss: Loss, scores: Value, host: str) -> Value:
-    """The mean, over all labels that count, of -log softmax at the label."""
-    if scores.rank < 2:
+def _class_axis(loss: Loss, scores: tuple[int, ...]) -> int:
+    """The dimension of the classes. Raises CompileError for scores without one."""
+    rank = len(scores)
+    if rank < 2:
         raise CompileError(
-            f"cross_entropy wants scores with a dimension of classes, not {list(scores.shape)}"
+            f"cross_entropy wants scores with a dimension of classes, not {list(scores)}"
         )
     axis = loss.axis
     if axis is None:
-        axis = scores.rank - 1 if scores.rank == 3 else 1
-    if not -scores.rank <= axis < scores.rank:
-        raise CompileError(f"cross_entropy: {list(scores.shape)} has no dimension {axis}")
-    axis %= scores.rank
+        axis = rank - 1 if rank == 3 else 1
+    if not -rank <= axis < rank:
+        raise CompileError(f"cross_entropy: {list(scores)} has no dimension {axis}")
+    return axis % rank
+
+
+def _cross_entropy(build: GraphBuilder, loss: Loss, scores: Value, host: str) -> Value:
+    """The mean, over all labels that count, of -log softmax at the label."""
+    axis = _class_axis(loss, scores.shape)
     classes = scores.shape[axis]
     shape = scores.shape[:axis] + scores.shape[axis + 1 :]
     label = build.input(LABEL, Type(DType.I32, shape), "int64")

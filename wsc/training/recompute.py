@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -53,8 +52,7 @@ def lowered_step(
     layers = step.layers
     if recompute in (LAYERS, EDGE) and not layers:
         raise CompileError(
-            "recompute: the model has no layers that repeat, so there are none to compute again "
-            "(layers with a Dropout each do not repeat: each drops other elements)"
+            "recompute: the model has no layers that repeat, so there are none to compute again"
         )
     ways = (recompute,)
     if recompute == AUTO:
@@ -114,7 +112,7 @@ def _no_room_for_kept(program: Program, fabric: Fabric) -> bool:
     as three layers hand on: one comes back, and is copied where the layer was handed it.
     """
     kept = [tensor for tensor in program.edge_tensors if tensor.kind is Kind.KEPT]
-    each = [math.prod(tensor.shape) * tensor.dtype.bytes for tensor in kept]
+    each = [tensor.bytes for tensor in kept]
     beside = sum(each) - 3 * max(each, default=0)
     values = max(t.address + t.bytes for t in program.tensors) - room_bytes(program)
     return PACKED * values + beside / (fabric.width * fabric.height) > fabric.sram_bytes
@@ -132,8 +130,7 @@ def _said(way: str, layers: int, program: Program, chosen: bool) -> str:
     again = f"the activations of {layers} layers are computed again in the backward pass"
     if way == LAYERS:
         return f"{again}: kept, they do not fit" if chosen else again
-    kept = [tensor for tensor in program.edge_tensors if tensor.kind is Kind.KEPT]
-    size = sum(math.prod(tensor.shape) * tensor.dtype.bytes for tensor in kept)
+    size = sum(tensor.bytes for tensor in program.edge_tensors if tensor.kind is Kind.KEPT)
     leaves = f"what layers hand on leaves at the edge and comes back, {size:,} bytes each way"
     return f"{again}; {leaves}{': there is no room for it' if chosen else ''}"
 

@@ -20,7 +20,7 @@ from wsc.ir.build import GraphBuilder
 from wsc.ir.check import check_graph
 from wsc.ir.cut import Cut
 from wsc.ir.graph import Constant, Graph, GraphOutput, Keep, Node, Type
-from wsc.ir.naming import block_number, in_blocks
+from wsc.ir.naming import numbered_block
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import EdgeTensor, Kind, Program, Update
 from wsc.isa.types import DType
@@ -29,13 +29,13 @@ from wsc.passes.away import Away
 from wsc.passes.depth import Deep, add_family, shorten_forward
 from wsc.passes.differentiate import GRADIENT, Differentiate
 from wsc.passes.groups import Groups
-from wsc.passes.keys import left_behind
+from wsc.passes.keys import left_behind, settled
 from wsc.passes.late import Late
 from wsc.passes.layers import find_layers
 from wsc.passes.simplify import unspread
 from wsc.passes.stage import run
 from wsc.pipeline import Compiled
-from wsc.training.losses import Loss, add_loss
+from wsc.training.losses import Labels, Loss, add_loss, labels_of
 from wsc.training.model import Preparation
 
 if TYPE_CHECKING:
@@ -138,7 +138,8 @@ class Step:
     the loss: they stay as they are. short: of a deep network the forward graph of a few layers that
     stand for all. fabric: what has no room there as a whole is done part by part; None if that is
     not known. whole: the step in which nothing is. away: what layers hand on
-    leaves at the edge, and comes back for the backward pass.
+    leaves at the edge, and comes back for the backward pass. labels: what they may be; None of a
+    loss without classes.
     """
 
     forward: Graph
@@ -151,6 +152,7 @@ class Step:
     fabric: Fabric | None = None
     whole: Step | None = None
     away: bool = False
+    labels: Labels | None = None
 
     @cached_property
     def graph(self) -> Graph:
@@ -188,8 +190,8 @@ class Step:
                 return None
 
         def times(node: Node) -> int:
-            number = block_number(node.name)
-            more = 0 if number is None else left.get((in_blocks(node.name), number), 0)
+            block = numbered_block(node.name)
+            more = 0 if block is None else left.get(block, 0)
             return (1 + more) * (1 if whole is None else whole.times(node))
 
         work = sum(times(node) * work_of(node) for node in graph.nodes)
@@ -323,12 +325,20 @@ def build_step(
     updates += [Update(name, "take", (), after) for name, after in preparation.taken.items()]
     masters = {name: master(name, item) for name, item in preparation.tensors.items()}
     still = tuple(name for name in named if name not in trained)
-    return replace(step, updates=tuple(updates), masters=masters, states=tuple(states), still=still)
+    scores = _scored(graph, loss, tuple(preparation.taken.values()))
+    return replace(
+        step,
+        updates=tuple(updates),
+        masters=masters,
+        states=tuple(states),
+        still=still,
+        labels=labels_of(loss, graph.types()[scores.value].shape),
+    )
 
 
 def _with_gradients(differentiate: Differentiate, forward: Graph) -> Graph:
     """The graph of a step: forwards, and backwards with what sums repeat read as it was before."""
-    return unspread(run(differentiate, forward))
+    return unspread(settled(run(differentiate, forward)))
 
 
 def _with_outputs(cut: Cut, forward: Graph, few: Graph, by: Sequence[str]) -> Cut | None:
@@ -402,8 +412,25 @@ def with_loss(graph: Graph, loss: Loss, kept: Sequence[str], scale: str) -> Grap
 
     Raises CompileError for a loss that the outputs do not have.
     """
-    outputs = {output.name: output for output in graph.outputs}
-    taken = [outputs.pop(name) for name in dict.fromkeys(kept)]
+    output = _scored(graph, loss, kept)
+    outputs = {item.name: item for item in graph.outputs}
+    taken = [outputs[name] for name in dict.fromkeys(kept)]
+    build = GraphBuilder.of(graph)
+    value = add_loss(build, loss, build.value(output.value), output.host_dtype)
+    if scale:
+        build.input(scale, Type(DType.F32, ()), "float32")
+    shown = [GraphOutput(LOSS, value.name, "float32"), *taken]
+    result = build.finish(shown).with_(files=graph.files)
+    check_graph(result)
+    return result
+
+
+def _scored(graph: Graph, loss: Loss, kept: Sequence[str]) -> GraphOutput:
+    """The output that a loss is of. kept: those that are for something else.
+
+    Raises CompileError if it is none of the model's, or none that a loss can be of.
+    """
+    outputs = {output.name: output for output in graph.outputs if output.name not in kept}
     name = loss.output or next(iter(outputs), "")
     if name not in outputs:
         listed = ", ".join(map(shortened, outputs)) or "none"
@@ -418,12 +445,4 @@ def with_loss(graph: Graph, loss: Loss, kept: Sequence[str], scale: str) -> Grap
             f"loss: output {shortened(name)!r} is {dtypes[name].value}, and a loss is of floats: "
             f"name another output (output=NAME; there are: {able or 'none'})"
         )
-    build = GraphBuilder.of(graph)
-    output = outputs[name]
-    value = add_loss(build, loss, build.value(output.value), output.host_dtype)
-    if scale:
-        build.input(scale, Type(DType.F32, ()), "float32")
-    shown = [GraphOutput(LOSS, value.name, "float32"), *taken]
-    result = build.finish(shown).with_(files=graph.files)
-    check_graph(result)
-    return result
+    return outputs[name]

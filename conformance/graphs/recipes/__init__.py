@@ -49,8 +49,9 @@ GRADIENTS = {
     "": "AveragePoolGrad ConvGrad MaxPoolGrad",
     MICROSOFT: "BatchNormInternal BatchNormalizationGrad BatchScale BiasFastGeluGrad_dX "
     "BiasGeluGrad_dX BroadcastGradientArgs ConcatTraining ConvGrad ConvTransposeGrad DivGrad "
-    "DropoutGrad FastGeluGrad GatherElementsGrad GatherGrad GatherNDGrad GeluGrad "
-    "InPlaceAccumulator InPlaceAccumulatorV2 LayerNormalizationGrad LeakyReluGrad LogSoftmaxGrad "
+    "DropoutGrad FastGeluGrad GRUGrad GRUTraining GatherElementsGrad GatherGrad GatherNDGrad "
+    "GeluGrad InPlaceAccumulator InPlaceAccumulatorV2 LSTMGrad LSTMTraining "
+    "LayerNormalizationGrad LeakyReluGrad LogSoftmaxGrad "
     "LogSoftmaxGrad_13 QuickGeluGrad ReduceSumTraining ReluGrad Scale ScaledSum SigmoidGrad "
     "SimplifiedLayerNormalizationGrad SliceGrad SoftmaxCrossEntropyLossGrad "
     "SoftmaxCrossEntropyLossInternal SoftmaxCrossEntropyLossInternalGrad SoftmaxGrad "

@@ -13,7 +13,7 @@ from tests.runtime.generate import generate
 from wsc.isa.diagnostics import AssemblyError, Source
 from wsc.isa.fabric import find_fabric
 from wsc.isa.parser import parse
-from wsc.isa.program import If, Loop, Op, Program, Queue, Statement
+from wsc.isa.program import If, Loop, Op, Program, Queue, Region, Statement, Transfer
 from wsc.isa.turns import plain_transfers
 from wsc.isa.verifier import verify
 from wsc.isa.verify import ends, follow, routes, streams, switches
@@ -226,3 +226,31 @@ def test_what_takes_too_long_is_left_to_the_run(
     assert found(program)
     monkeypatch.setattr(module, bound, enough - 1)
     assert not found(program)
+
+
+def test_transfers_of_layers_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What differs in names alone is fed and taken alike; one feed too few is told as ever."""
+    seen: list[str] = []
+    repetitions = ends.Ends._repetitions
+
+    def noted(self: ends.Ends, transfer: Transfer, region: Region) -> object:
+        seen.append(transfer.tensor)
+        return repetitions(self, transfer, region)
+
+    monkeypatch.setattr(ends.Ends, "_repetitions", noted)
+    for turns, message in ((9, ""), (8, "takes 72 wavelets of 'deal', and 64 come to it")):
+        text = SWITCHED.format(taken=72, drained=8 * turns)
+        inputs = "\n".join(f'input "a.{n}" : f32[64] "float32"' for n in range(9))
+        text = text.replace('input a : f32[64] "float32"', inputs)
+        text = text.replace("f32[64] at 0 size 256", "f32[80] at 0 size 320")
+        text = text.replace('output r : f32[64] "float32"', 'output r : f32[72] "float32"')
+        feed = 'feed deal in all side N from "a.{layer}"[8*n + i] repeat n:2 for i:8 then advance'
+        feed += " final reset"
+        text = text.replace(
+            text[text.index("feed") : text.index("\ndrain")], f"loop layer: {turns}\n{feed}\nend"
+        )
+        said = found(parse(text))
+        assert len(said) == bool(message)
+        assert not said or message in said[0]
+        assert len(seen) == 2  # of all feeds, and of the drain
+        seen.clear()
