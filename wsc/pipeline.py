@@ -153,14 +153,15 @@ def run_passes(
     simplified = cache(lambda: Simplify().apply(all_layers()))
     if not (whole or wishes or dump is not None or residence is not None):
         deep = deep or _deep(all_layers(), simplified())
-        try:
-            if deep is not None:
+        while deep is not None:
+            try:
                 return lowered(deep, alike=True)
-        except NotAlike:
-            pass  # all layers tell more
-        except DoesNotFit as error:
-            if isinstance(graph, Deep) and (error.surely or _too_few(lowered, graph)):
-                raise
+            except NotAlike:
+                deep = deep.more()  # all blocks, or all layers, tell more
+            except DoesNotFit as error:
+                if isinstance(graph, Deep) and (error.surely or _too_few(lowered, deep)):
+                    raise
+                break
     try:
         return lowered(all_layers(), alike=True)
     except DoesNotFit as error:
@@ -179,6 +180,8 @@ def run_passes(
 
 def _too_few(lowered: Callable[..., Compiled], deep: Deep) -> bool:
     """Whether not even the few layers of a deep network fit if each is laid out in its own way."""
+    if deep.cut is None:  # it has all layers
+        return False
     try:
         lowered(deep, alike=False)
     except DoesNotFit:
@@ -229,7 +232,7 @@ def _run(
     stage: Any  # a pass says itself what it takes
     if isinstance(graph, Deep):
         stage, cut, work = graph.few, graph.cut, graph.work
-        constants = cut.with_constants(stage).constants
+        constants = (stage if cut is None else cut.with_constants(stage)).constants
     else:
         stage, cut, work = graph, None, multiply_accumulates(graph)
         constants = graph.constants

@@ -35,7 +35,7 @@ from wsc.isa.program import (
     edge_places,
 )
 from wsc.isa.sections import rooms
-from wsc.isa.turns import distinct_transfers
+from wsc.isa.turns import distinct_transfers, plain_transfers
 from wsc.isa.types import Side
 
 Bits = npt.NDArray[np.uint8]
@@ -59,6 +59,11 @@ class Context:
     fabric: Fabric
     source: Source
     found: list[Diagnostic] = field(default_factory=list[Diagnostic])
+
+    @cached_property
+    def played(self) -> tuple[Transfer, ...]:
+        """The entries of the schedule, those of all turns."""
+        return plain_transfers(self.program)
 
     def say(self, message: str, item: Item | None = None, word: str = "") -> None:
         """Add a problem, at ``word`` in the line of ``item``."""

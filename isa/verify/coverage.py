@@ -16,7 +16,6 @@ import numpy.typing as npt
 from wsc.isa import expr as ex
 from wsc.isa.program import Direction, EdgeTensor, Kind, Transfer
 from wsc.isa.spans import split_offset
-from wsc.isa.turns import plain_transfers
 from wsc.isa.verify.context import Context
 from wsc.isa.verify.transfers import ports_of
 
@@ -77,7 +76,7 @@ def _each(
     of many layers, and their gradients, are looked at in one of them.
     """
     transfers: dict[str, list[Transfer]] = {}
-    for transfer in plain_transfers(context.program):
+    for transfer in context.played:
         if transfer.direction is direction:
             transfers.setdefault(transfer.tensor, []).append(transfer)
     right: set[Hashable] = set()
@@ -99,7 +98,7 @@ def order(context: Context) -> None:
     """What is kept is drained by entries that stand before those that feed it."""
     kept = {t.name: t for t in context.program.edge_tensors if t.kind is Kind.KEPT}
     fed: dict[str, Transfer] = {}
-    for transfer in plain_transfers(context.program) if kept else ():
+    for transfer in context.played if kept else ():
         name = transfer.tensor
         if name not in kept:
             continue

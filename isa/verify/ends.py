@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from wsc.isa import expr as ex
 from wsc.isa.program import Direction, Region, Transfer
-from wsc.isa.turns import plain_transfers
 from wsc.isa.types import Control, DType, Side
 from wsc.isa.verify.context import Context
 from wsc.isa.verify.follow import Traffic
@@ -78,7 +77,7 @@ class Ends:
     def __post_init__(self) -> None:
         for traffic in self.cores.values():
             self.unknown |= {color for _, color in traffic.unknown}
-        for transfer in plain_transfers(self.context.program):
+        for transfer in self.context.played:
             self._transfer(transfer)
 
     def _transfer(self, transfer: Transfer) -> None:

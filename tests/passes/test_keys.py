@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 import wsc
@@ -15,8 +17,8 @@ from wsc.api import compile_step
 from wsc.frontend import import_onnx
 from wsc.frontend.store import Seed
 from wsc.ir.graph import Graph, Map
-from wsc.ir.naming import KEYS, ROWS, block_of
-from wsc.ir.tasks import MoveTask
+from wsc.ir.naming import KEYS, LOOK, ROWS, block_of, numbered_block
+from wsc.ir.tasks import MoveTask, Placed
 from wsc.ir.text import parse_graph
 from wsc.isa.fabric import find_fabric
 from wsc.isa.types import DType
@@ -26,7 +28,7 @@ from wsc.passes.between import Between
 from wsc.passes.blocks import attentions
 from wsc.passes.differentiate import Differentiate
 from wsc.passes.groups import Groups, in_groups, inner_nodes
-from wsc.passes.keys import InBlocks, Sizes, settled
+from wsc.passes.keys import InBlocks, Sizes, blocks_apart, left_behind, settled
 from wsc.passes.late import Late
 from wsc.passes.place import Place
 from wsc.passes.simplify import Simplify
@@ -255,3 +257,69 @@ def test_long_sequences_go_in_blocks_of_whole_rows() -> None:
     found = Groups(replace(fabric, sram_bytes=8192)).apply(graph)
     blocks = {block_of(node.name, ROWS) for node in found.nodes} - {""}
     assert len(blocks) == 11  # of six keys, which are those of two rows of tiles
+
+
+def in_parts(patch: pytest.MonkeyPatch, keys: int, joined: bool = True) -> None:
+    """Let attention go in blocks of so many keys (rows).
+
+    joined: heads and sequences are one dimension, as where they find no room.
+    """
+    patch.setattr(Groups, "_way", lambda self, types, item: Sizes(keys, keys))
+    if joined:
+        patch.setattr(Groups, "_room", lambda *_: False)
+
+
+def both_ways(model: onnx.ModelProto, loss: str, **options: Any) -> tuple[int, int]:
+    """Compile a step by a few blocks, and by all of them: it has to be the same.
+
+    Returns:
+        How often blocks were left out when it was placed for the last time, and how many tasks
+        fewer that were.
+    """
+    seen: list[Placed] = []
+
+    def observe(name: str, stage: object) -> None:
+        if isinstance(stage, Placed) and name == "place":
+            seen.append(stage)
+
+    few = compile_step(model, loss, "sgd", observe=observe, weights=Seed(0), **options)
+    last = seen[-1]
+    many = compile_step(model, loss, "sgd", observe=observe, weights=Seed(0), whole=True, **options)
+    assert few.text == many.text
+    assert few.assembly == many.assembly
+    assert few.notes == many.notes
+    return len(last.gaps), len(seen[-1].tasks) - len(last.tasks)
+
+
+def test_a_few_blocks_stand_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 29 blocks eight are left out, in each walk; the last one has one key (row)."""
+    in_parts(monkeypatch, 2)
+    shape = find_shape("gpt-neox-20b").sized(layers=1, hidden=32, heads=4, ffn=8, vocabulary=8)
+    model = build(shape, Task(sequence=57, batch=2))
+    gaps, fewer = both_ways(model, "cross_entropy", fabric="4x29", recompute="none")
+    assert gaps == 3
+    assert fewer > 100
+
+
+def test_a_few_blocks_that_are_parts_of_rows_stand_for_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A block is a part of what a row of tiles has: the next one may begin in the same row."""
+    in_parts(monkeypatch, 1, joined=False)
+    model = decoder(1, hidden=8, heads=2, tokens=25)
+    assert both_ways(model, "mse", fabric="2x5", recompute="none") == (3, 144)
+
+
+def test_blocks_are_left_out_where_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    for count in range(120):
+        left = blocks_apart(count)
+        assert left % 4 == 0  # so that what takes turns goes on behind them
+        assert count - left >= 20 or not left
+        assert count - left < 24
+    monkeypatch.setattr(Groups, "_way", lambda self, types, item: Sizes(1, 1))
+    graph = import_onnx(decoder(1, hidden=8, heads=2, tokens=29), {}, {}, DType.F32)
+    found = Groups(find_fabric("wse2").sized(2, 29), few=True).apply(graph)
+    kinds = [f"h.0.mixed{kind}" for kind in (LOOK, KEYS, ROWS)]
+    assert left_behind(found) == {(kind, 9): 8 for kind in kinds}
+    blocks = {numbered_block(node.name) for node in found.nodes} - {None}
+    assert blocks == {(kind, n) for kind in kinds for n in (*range(10), *range(18, 29))}

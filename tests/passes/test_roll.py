@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import onnx
@@ -12,7 +12,8 @@ import wsc.passes.emit
 from tests.conftest import Golden
 from tests.e2e.long import long_recurrence, long_scan
 from tests.fabric import build
-from wsc.ir.tasks import Run
+from wsc.ir.cut import NotAlike
+from wsc.ir.tasks import Gap, Run
 from wsc.isa.expr import Expr, Int, Name, X, Y, apply, evaluate, maximum
 from wsc.isa.fabric import find_fabric
 from wsc.isa.printer import print_statement
@@ -156,3 +157,34 @@ def test_a_network_makes_the_same_calls(
         first = there[tensor.name]
         assert tensor.address <= first.address
         assert first.address + first.bytes <= tensor.address + tensor.bytes
+
+
+def of_blocks(numbers: Iterable[int]) -> list[Call]:
+    """Calls for blocks of these numbers: some of a value, into buffers that take turns."""
+    return [
+        call
+        for n in numbers
+        for call in (
+            Call("take", (("at", Int(64 + 8 * n)), ("row", 3 * n - Y)), ("net",)),
+            Call("add", (("old", Name("odd" if n % 2 else "even")), ("count", Int(6))), ("net",)),
+        )
+    ]
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_blocks_that_were_left_out_are_turns(backwards: bool) -> None:
+    order = [*range(40)][:: -1 if backwards else 1]
+    gap = Gap(at=20 * 2, size=2, left=4, end=36 * 2)
+    few = rolled(of_blocks(order[:20] + order[24:]), [], ADDRESSES, FABRIC, gaps=[gap])
+    assert few == rolled(of_blocks(order), [], ADDRESSES, FABRIC)
+    (loop,) = (item for item in few.main if isinstance(item, Loop))
+    assert loop.count == Int(20)  # of two blocks each
+
+
+@pytest.mark.parametrize("behind", [20, 23, 25])
+def test_blocks_whose_numbers_do_not_follow_are_refused(behind: int) -> None:
+    """The next block is not that many further on as there are said to be between."""
+    main = of_blocks([*range(20), *range(behind, behind + 16)])
+    gap = Gap(at=20 * 2, size=2, left=4, end=36 * 2)
+    with pytest.raises(NotAlike):
+        rolled(main, [], ADDRESSES, FABRIC, gaps=[gap])

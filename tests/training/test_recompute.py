@@ -11,14 +11,15 @@ import pytest
 
 import wsc
 from tests.passes.test_layers import loops
-from tests.stacks import Stack, decoder
+from tests.stacks import Stack, decoder, residual
 from tests.training.networks import NETWORKS
 from tests.training.test_layers import results
 from wsc.api import compile_step
 from wsc.errors import CompileError, DoesNotFit
 from wsc.ir.graph import Keep
 from wsc.isa.fabric import find_fabric
-from wsc.pipeline import Compiled
+from wsc.isa.types import DType
+from wsc.pipeline import Compiled, run_passes
 from wsc.training.losses import parse_loss
 from wsc.training.recompute import lowered_step
 from wsc.training.step import Step, build_step, parse_optimizer
@@ -117,7 +118,7 @@ def test_a_model_without_layers_has_none_to_compute_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("room", "wanted"), [(20_000, ["none", "layers", "edge"]), (500, ["layers", "edge"])]
+    ("room", "wanted"), [(20_000, ["none", "layers", "edge"]), (500, ["edge", "layers"])]
 )
 def test_what_is_larger_than_all_tiles_is_not_tried(room: int, wanted: list[str]) -> None:
     asked: list[str] = []
@@ -133,4 +134,30 @@ def test_what_is_larger_than_all_tiles_is_not_tried(room: int, wanted: list[str]
     fabric = replace(find_fabric("wse2").sized(3, 3), sram_bytes=room)
     with pytest.raises(DoesNotFit, match="no room"):
         lowered_step(made, "auto", lower, fabric)
+    assert asked == wanted
+
+
+@pytest.mark.parametrize(("times", "wanted"), [(2, ["edge"]), (4, ["edge", "layers"])])
+def test_what_a_step_takes_without_what_is_handed_on_says_enough(
+    times: int, wanted: list[str]
+) -> None:
+    """Where that leaves too little, the step that keeps it in its tiles is not compiled.
+
+    times: of what a step takes without it, as the room of a tile.
+    """
+    made = build_step(residual(24), parse_loss("mse"), parse_optimizer("sgd"))
+    fabric = find_fabric("wse2").sized(3, 3)
+    away = made.recomputing(away=True)
+    compiled = run_passes(away.network, fabric, DType.F32, "step", code="resident")
+    values = sram_kinds(compiled.program, fabric).values
+    asked: list[str] = []
+
+    def lower(step: Step) -> Compiled:
+        assert step.differentiate is not None
+        if not step.differentiate.recompute:
+            raise DoesNotFit("no room")
+        asked.append("edge" if step.away else "layers")
+        return compiled
+
+    lowered_step(made, "auto", lower, replace(fabric, sram_bytes=times * values))
     assert asked == wanted

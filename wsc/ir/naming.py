@@ -18,7 +18,7 @@ PART = re.compile(r"\.[^/.:]+$")  # what is behind a dot is a part: Softmax.max,
 # What is done with a block of attention; its number follows. Of keys: for the result, and for the
 # derivative by the queries. Of rows: for the derivative by keys and values.
 LOOK, KEYS, ROWS = ":look", ":keys", ":rows"
-_BLOCK = re.compile(rf"(.*)({LOOK}|{KEYS}|{ROWS})\d+")
+_BLOCK = re.compile(rf"(.*)({LOOK}|{KEYS}|{ROWS})(\d+)")
 NUMBER = "#"  # stands for any number in what names of a family have in common
 
 
@@ -150,6 +150,13 @@ def blocks_of(name: str) -> tuple[str, str] | None:
     """Of what a node does something block by block, and what; None of any other node."""
     found = _BLOCK.match(name)
     return None if found is None else (found[1], found[2])
+
+
+def numbered_block(name: str) -> tuple[str, int] | None:
+    """What goes in blocks, with what is done there, and the number of the block for which a node
+    is, or what it gives; None of any other node."""
+    found = _BLOCK.match(name)
+    return (found[1] + found[2], int(found[3])) if found else None
 
 
 def in_blocks(name: str) -> str:

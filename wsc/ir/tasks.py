@@ -324,6 +324,25 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Gap:
+    """``left`` blocks of keys that were left out in front of item ``at``.
+
+    The blocks around them have ``size`` items each, and are the same but for the numbers in them.
+    end: the first item behind the blocks that come after those.
+    """
+
+    at: int
+    size: int
+    left: int
+    end: int
+
+    @property
+    def more(self) -> int:
+        """How many items were left out."""
+        return self.left * self.size
+
+
+@dataclass(frozen=True, slots=True)
 class Steps:
     """Tasks ``start`` to ``end - 1`` are those of a step, of which a run makes ``count``.
 
@@ -345,7 +364,7 @@ class Placed:
     done once. noted: how nodes got their forms, for those who ask. cut: layers that the program has
     beside those whose tasks are here. further: gives the names of their buffers, by those of the
     layer before them. alike: of the buffers that no task names, since their layers were left out,
-    one of a layer that is here. No text holds these four.
+    one of a layer that is here. gaps: where blocks of keys were left out. No text holds these five.
     """
 
     name: str
@@ -362,6 +381,7 @@ class Placed:
         default=None, compare=False, repr=False
     )
     alike: dict[str, str] = field(default_factory=dict[str, str], compare=False, repr=False)
+    gaps: tuple[Gap, ...] = field(default=(), compare=False, repr=False)
 
     def parts(self) -> tuple[range, range, range]:
         """The tasks that are done once, those of a step, and those at the end."""

@@ -22,15 +22,18 @@ TOGETHER = 4  # layers that take turns at most: as many, or a multiple of it, ar
 
 @dataclass(frozen=True, slots=True)
 class Deep:
-    """A deep network, of which a few layers stand for all.
+    """A deep network, of which a few layers stand for all, or a few blocks of keys in each layer.
 
-    few: the graph with these. work: multiply-accumulates of all. whole: makes the graph of all.
+    few: the graph with these. cut: the layers that it is without, None if it has all. work:
+    multiply-accumulates of all. whole: makes the graph of all. more: the same with all blocks of
+    keys, None where that is no other.
     """
 
     few: Graph
-    cut: Cut
+    cut: Cut | None
     work: int
     whole: Callable[[], Graph]
+    more: Callable[[], Deep | None] = lambda: None
 
 
 def shorten(graph: Graph) -> tuple[Graph, Cut] | None:

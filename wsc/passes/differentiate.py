@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -12,7 +13,7 @@ from wsc.errors import CompileError, shortened
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.check import check_graph
 from wsc.ir.graph import Graph, GraphOutput, Map, Move, Node, Reduce, Slice
-from wsc.ir.naming import KEYS, LOOK, ROWS, block_of
+from wsc.ir.naming import KEYS, LOOK, ROWS, block_of, numbered_block
 from wsc.isa.types import DType
 from wsc.isa.values import WITHOUT
 from wsc.passes.adjoint import NoDerivative, Place, adjoint, spaced
@@ -150,6 +151,14 @@ def _flows(node: Node, value: str) -> bool:
     return not (isinstance(node.op, Map) and block_of(node.name, KEYS)) or bool(block_of(value))
 
 
+def _left_out(part: Value, behind: Value) -> int:
+    """How many blocks were left out between those that give two parts of a gradient."""
+    first, second = numbered_block(part.name), numbered_block(behind.name)
+    if first is None or second is None or first[0] != second[0]:
+        return 0
+    return max(second[1] - first[1] - 1, 0)
+
+
 class _Backwards:
     """The walk over the nodes, from the last to the first."""
 
@@ -264,7 +273,11 @@ class _Backwards:
                     return
                 found = adjoint(node, place, self.gradients[node.output])
                 for number, gradient in found.items():
-                    self._add(node.inputs[number], gradient)
+                    name = node.inputs[number]
+                    # A block's part of a join has its own place first, then those of blocks that
+                    # were left out.
+                    if not (block_of(name) and name in node.inputs[:number]):
+                        self._add(name, gradient)
         except NoDerivative as error:
             what = ", ".join(node.origin) or node.name
             self.refused.setdefault((f"node '{shortened(what)}'", str(error)))
@@ -299,17 +312,21 @@ class _Backwards:
         """Bring together what those give that read parts of a value.
 
         Parts of one dimension that are side by side, or between each other, are joined, so that
-        they need not be padded and added; the others are.
+        they need not be padded and added; the others are. Where blocks were left out, the one
+        before them stands for each of their parts.
         """
         parts = self._threaded(self.parts.pop(name, {}))
         shape = self.types[name].shape
         for axis in dict.fromkeys(part.axis for part in parts):
             mine = sorted((part for part in parts if part.axis == axis), key=lambda p: p.start)
-            ends = [0, *(part.start + part.count for part in mine)]
+            left = [_left_out(parts[a], parts[b]) for a, b in pairwise(mine)]
+            stand = list(zip(mine, [1 + more for more in (*left, 0)], strict=True))
+            ends = [0, *accumulate(part.count * times for part, times in stand)]
             if ends[-1] == shape[axis] and all(
                 part.start == end and part.step == 1 for part, end in zip(mine, ends, strict=False)
             ):
-                self._add(name, self.build.concat([parts[part] for part in mine], axis, "parts"))
+                joined = [parts[part] for part, times in stand for _ in range(times)]
+                self._add(name, self.build.concat(joined, axis, "parts"))
                 continue
             for part in mine:
                 steps = spaced(parts[part].shape, axis, part.start, part.step, shape[axis])

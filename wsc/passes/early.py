@@ -6,6 +6,11 @@ of them at the end. Until then every part would take its own room in each tile.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
+from wsc.ir.check import infer
+from wsc.ir.graph import Move, Pad, Type
 from wsc.ir.layout import Mesh
 from wsc.ir.tasks import MoveTask, Task, read, written
 from wsc.kernels.index_map import spreads, stays_in_tile
@@ -53,8 +58,31 @@ def _helps(tasks: list[Task], numbers: list[int], reads: dict[str, list[int]], m
     if len(moves) < len(numbers):
         return False
     # What else reads a part must come before the join; a part of a part would be moved twice.
-    freed = [m for m in moves if max(reads[m.value.buffer]) <= numbers[-1]]
-    sizes = {m.value.buffer: m.value.local_size for m in freed}
+    sizes = {
+        move.value.buffer: times * move.value.local_size
+        for move, times in zip(moves, _stands_for(moves), strict=True)
+        if max(reads[move.value.buffer]) <= numbers[-1]
+    }
     if sum(sizes.values()) < moves[0].out.local_size:
         return False
     return not any(spreads(m, mesh) for m in moves) and all(stays_in_tile(m, mesh) for m in moves)
+
+
+def _stands_for(moves: Sequence[MoveTask]) -> list[int]:
+    """How many parts of a join each move stands for: more than one where the next part of the join
+    begins further on, since blocks of keys were left out."""
+    found: list[int] = []
+    starts: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
+    for move in moves:
+        places = [n for n, step in enumerate(move.steps) if isinstance(step, Pad)]
+        if len(places) != 1:
+            return [1] * len(moves)
+        pad, before = move.steps[places[0]], move.steps[: places[0]]
+        assert isinstance(pad, Pad)
+        given = Type(move.value.dtype, move.value.shape)
+        shape = infer(Move(before), (given,)).shape if before else given.shape
+        starts.append((pad.low, shape))
+    for (low, shape), (behind, _) in pairwise(starts):
+        sizes = zip(shape, low, behind, strict=True)
+        found.append(max(1, *((after - here) // size for size, here, after in sizes if size)))
+    return [*found, 1]

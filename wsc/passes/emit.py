@@ -12,7 +12,7 @@ from wsc.errors import CompileError
 from wsc.flows import REGION
 from wsc.ir.cut import NotAlike
 from wsc.ir.layout import whole
-from wsc.ir.tasks import Load, Placed, Run, Steps, Store, Task, edge_names, views
+from wsc.ir.tasks import Gap, Load, Placed, Run, Steps, Store, Task, edge_names, views
 from wsc.isa.expr import Int, Name, names
 from wsc.isa.fabric import Fabric
 from wsc.isa.machine import described
@@ -95,6 +95,7 @@ class Emit(Pass[Placed, Program]):
                 self.fabric,
                 _within(placed.layers, part),
                 names,
+                placed.gaps,
             )
             for part in placed.parts()
         ]
@@ -105,10 +106,16 @@ class Emit(Pass[Placed, Program]):
         ]:
             raise NotAlike  # each stack is without the same layers
         code = [statement for part in parts for statement in part.main]
-        named, consumers = named_calls(tuple(code), [bool(own) for own in streams])
+        whole = _with_gaps(streams, placed.gaps)
+        if placed.gaps and len([*_executed(code)]) != len(whole):
+            raise NotAlike  # not all blocks that were left out are turns of a loop
+        named, consumers = named_calls(
+            tuple(code), [own is not None and bool(streams[own]) for own in whole]
+        )
+        calling = dict(zip(whole, consumers, strict=True))
         streams = [
-            [replace(transfer, call=call) for transfer in own]
-            for own, call in zip(streams, consumers, strict=True)
+            [replace(transfer, call=calling[number]) for transfer in own]
+            for number, own in enumerate(streams)
         ]
         first, second = len(parts[0].main), len(parts[0].main) + len(parts[1].main)
         main = _repeating(named[:first], named[first:second], named[second:], placed.steps)
@@ -158,10 +165,30 @@ class Emit(Pass[Placed, Program]):
                 yield f"a call of '{call.procedure}' has other arguments than parameters"
         _, step, _ = before.parts()
         wanted = len(before.tasks) + len(step) * (_count(before.steps) - 1)
-        if before.cut is not None:
-            wanted += sum(before.cut.left * layers.period for layers in before.layers)
+        wanted += sum(gap.more for gap in before.gaps)
+        left = 0 if before.cut is None else before.cut.left
+        for layers in before.layers:
+            first = range(layers.start, layers.start + layers.period)
+            more = sum(gap.more for gap in before.gaps if gap.at in first)
+            wanted += left * (layers.period + more)
         if len([*_executed(region.main)]) != wanted:
             yield f"main does not make one call for each of the {wanted} times that a task is done"
+
+
+def _with_gaps(streams: Sequence[Sequence[Transfer]], gaps: Sequence[Gap]) -> list[int | None]:
+    """The number of each task, in their order; None of each that was left out with its block.
+
+    Raises:
+        NotAlike: blocks have streams, so that the edge's schedule would have to go on as well.
+    """
+    found: list[int | None] = []
+    end = 0
+    for gap in gaps:
+        if any(streams[gap.at - gap.size : gap.at + gap.size]):
+            raise NotAlike
+        found += [*range(end, gap.at), *[None] * gap.more]
+        end = gap.at
+    return [*found, *range(end, len(streams))]
 
 
 def _in_steps(number: int, instance: Instance, placed: Placed) -> list[Transfer]:

@@ -54,10 +54,11 @@ class Groups(Pass[Graph, Graph]):
     """Attention whose scores have no layout that fits is done in groups of heads and sequences.
 
     Requires a checked graph; ensures that nothing reads what groups stand for. What fits is left
-    as it is.
+    as it is. few: of many blocks some stand for all (``wsc.passes.keys``).
     """
 
     fabric: Fabric
+    few: bool = False
     name: ClassVar[str] = "groups"
 
     def broken(self, before: Graph, after: Graph) -> Iterator[str]:
@@ -86,7 +87,9 @@ class Groups(Pass[Graph, Graph]):
             if inner is None or way is None:
                 continue
             work.append(
-                InBlocks(item, inner, way) if isinstance(way, Sizes) else Split(item, inner, way)
+                InBlocks(item, inner, way, self.few)
+                if isinstance(way, Sizes)
+                else Split(item, inner, way)
             )
         return in_groups(graph, work)
 

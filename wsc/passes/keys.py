@@ -23,11 +23,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from wsc.ir.build import GraphBuilder, Value
 from wsc.ir.graph import Contract, Graph, Index, Node, Reduction
 from wsc.ir.layout import Mesh, block, whole
-from wsc.ir.naming import KEYS, LOOK, ROWS, block_of, blocks_of
+from wsc.ir.naming import KEYS, LOOK, ROWS, block_of, blocks_of, numbered_block
 from wsc.ir.terms import Term
 from wsc.isa.program import Extent
 from wsc.isa.types import DType
@@ -39,6 +40,34 @@ STANDS = ":stands"  # behind the name of what attention gives while derivatives 
 
 Span = tuple[int, int]  # the first position, and how many there are
 Blocks = tuple[str, str]  # the attention that they are of, and what is done with them
+
+
+BEFORE, BEHIND = 10, 10  # blocks that are kept around those that are left out, at least
+TOGETHER = 4  # blocks that take turns at most: as many, or a multiple of it, are left out
+
+
+def blocks_apart(count: int) -> int:
+    """How many of so many blocks are left out, if a few stand for all.
+
+    Blocks differ in their number alone. So the first and the last ones say how the numbers in what
+    is made of them go on, and those between become turns of a loop that nothing else has seen.
+    """
+    return max(count - BEFORE - BEHIND, 0) // TOGETHER * TOGETHER
+
+
+def left_behind(graph: Graph) -> dict[tuple[str, int], int]:
+    """How many blocks were left out behind one of them, by ``numbered_block``."""
+    numbers: dict[str, set[int]] = {}
+    for node in graph.nodes:
+        block = numbered_block(node.name)
+        if block is not None:
+            numbers.setdefault(block[0], set()).add(block[1])
+    return {
+        (name, before): number - before - 1
+        for name, found in numbers.items()
+        for before, number in pairwise(sorted(found))
+        if number > before + 1
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +150,13 @@ class InBlocks:
     """One attention in blocks.
 
     inner: its nodes but the last, by name. sizes: of blocks, of which there are several; the last
-    one may have less.
+    one may have less. few: whether some of many blocks stand for all (``blocks_apart``).
     """
 
     item: Attention
     inner: dict[str, Node]
     sizes: Sizes
+    few: bool = False
     made: dict[str, Node] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -139,7 +169,7 @@ class InBlocks:
         # For the queries: blocks of keys, of which each gives a part of all rows.
         whole: Value | None = None
         total: Value | None = None
-        for number, keys in enumerate(self._keys()):
+        for number, _, keys in self._keys():
             with build.at(f"{out.name}{KEYS}{number}", out.origin):
                 row, part = self._shared(build, {self.item.axis: keys}, shift)
                 total = row if total is None else build.map(_sum, total, row, hint="total")
@@ -149,12 +179,12 @@ class InBlocks:
         # For keys and values: blocks of rows.
         parts: list[Value] = []
         sums: list[Value] = []
-        for number, rows in enumerate(self._rows()):
+        for number, times, rows in self._rows():
             with build.at(f"{out.name}{ROWS}{number}", out.origin):
                 here = _part(build, shift, axis, rows)
                 row, part = self._shared(build, {axis: rows}, here)
-                sums.append(row)
-                parts.append(part)
+                sums += [row] * times
+                parts += [part] * times
         with build.at(f"{out.name}{STANDS}", out.origin):
             apart = build.concat(parts, self.item.rows[axis], "parts")
             each = self._in_rows(build, build.concat(sums, axis, "sums"))
@@ -175,13 +205,13 @@ class InBlocks:
         row = build.reduce(Reduction.SUM, shares, (self.item.axis,), True, "row")
         return row, self._product(build, shares, few, STILL)
 
-    def _keys(self) -> Iterator[Span]:
-        """The first key of each block, and how many it has."""
-        return _spans(self.item.scores.type.shape[self.item.axis], self.sizes.keys)
+    def _keys(self) -> Iterator[tuple[int, int, Span]]:
+        """Each block of keys: its number, for how many it stands, and what it has."""
+        return _spans(self.item.scores.type.shape[self.item.axis], self.sizes.keys, self.few)
 
-    def _rows(self) -> Iterator[Span]:
-        """The first row of each block, and how many it has."""
-        return _spans(self.item.scores.type.shape[rows_of(self.item)], self.sizes.rows)
+    def _rows(self) -> Iterator[tuple[int, int, Span]]:
+        """The same of each block of rows."""
+        return _spans(self.item.scores.type.shape[rows_of(self.item)], self.sizes.rows, self.few)
 
     def _look(self, build: GraphBuilder) -> tuple[Value, Value]:
         """The result, and the logarithm of the sum of each row of shares, in single precision."""
@@ -189,7 +219,7 @@ class InBlocks:
         most: Value | None = None
         total: Value | None = None
         result: Value | None = None
-        for number, keys in enumerate(self._keys()):
+        for number, _, keys in self._keys():
             with build.at(f"{out.name}{LOOK}{number}", out.origin):
                 scores = self._logits(build, {axis: keys})
                 here = build.reduce(Reduction.MAX, scores, (axis,), True, "most")
@@ -335,10 +365,17 @@ def _label(node: Node, axis: int) -> str:
     return node.op.out[axis]
 
 
-def _spans(total: int, size: int) -> Iterator[Span]:
-    """The first position of each block, and how many it has."""
-    for start in range(0, total, size):
-        yield start, min(size, total - start)
+def _spans(total: int, size: int, few: bool) -> Iterator[tuple[int, int, Span]]:
+    """Each block that is there: its number, for how many it stands, and what it has.
+
+    few: whether some of many stand for all.
+    """
+    count = -(-total // size)
+    left = blocks_apart(count) if few else 0
+    for number in range(count):
+        if not BEFORE <= number < BEFORE + left:
+            start = number * size
+            yield number, 1 + left * (number == BEFORE - 1), (start, min(size, total - start))
 
 
 def _part(build: GraphBuilder, value: Value, axis: int, span: Span, mark: str = "") -> Value:

@@ -146,6 +146,7 @@ class _Places:
 
     def __init__(self, placed: Placed, lives: list[Life]) -> None:
         self.tasks, self.layers, self.cut = placed.tasks, placed.layers, placed.cut
+        self.gaps = [range(gap.at - gap.size, gap.at + gap.size) for gap in placed.gaps]
         self.named = {name: life for life in lives for name in life.names}
         self.where: dict[int, Run] = {}
         self.within: dict[int, Run] = {}  # task of a layer -> the recurrence around it
@@ -201,6 +202,7 @@ class _Places:
         Raises:
             NotAlike: it is not known which they are.
         """
+        self.require_all(members)
         run = self.where.get(members[-1].first)
         if self.cut is None or run not in self.layers:
             return range(len(members))
@@ -215,6 +217,13 @@ class _Places:
             number + (self.cut.left if life.first >= begins else 0)
             for number, life in enumerate(members)
         ]
+
+    def require_all(self, members: Iterable[Life]) -> None:
+        """Raise NotAlike if some of these begin around blocks of keys that were left out, which
+        would have such lives too."""
+        firsts = [life.first for life in members]
+        if any(first in gap for gap in self.gaps for first in firsts):
+            raise NotAlike
 
     def usually(self, members: list[Life], later: list[int]) -> int:
         """How many lives behind it one meets at most, in most layers or steps.
@@ -277,6 +286,7 @@ def _by_steps(members: list[Life], places: _Places) -> list[Room]:
     taken = [step for step in steps if step is not None]
     count = max(taken) + 1
     if same and taken == [*range(count)] * (len(taken) // count):
+        places.require_all(members)
         room = Room(members, members[0].bytes, taken)
         if all(before[1] < after[0] for before, after in pairwise(room.spans)):
             return [room]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import product
+from itertools import groupby, product
 from typing import ClassVar
 
 from wsc.cost import CostModel
@@ -51,11 +51,12 @@ from wsc.ir.layout import (
     local_size,
     whole,
 )
-from wsc.ir.naming import block_of, buffer_stems
+from wsc.ir.naming import block_of, buffer_stems, numbered_block
 from wsc.ir.ranges import Interval, is_position, ranges
 from wsc.ir.tasks import (
     Aside,
     ContractTask,
+    Gap,
     GatherTask,
     Load,
     LookupTask,
@@ -67,6 +68,7 @@ from wsc.ir.tasks import (
     Run,
     ScatterTask,
     Store,
+    Task,
     edge_names,
     read,
     scratch,
@@ -101,7 +103,7 @@ from wsc.passes.differentiate import computed_again
 from wsc.passes.early import early
 from wsc.passes.fit import no_layout
 from wsc.passes.groups import read_in_groups
-from wsc.passes.keys import Blocks, laid_out, sizes_along
+from wsc.passes.keys import Blocks, laid_out, left_behind, sizes_along
 from wsc.passes.layers import Layers, find_layers
 from wsc.passes.near import FAR, block_near, spread_sizes
 from wsc.passes.pieces import PIECE, WHOLE, Pieces, pieces
@@ -400,7 +402,65 @@ class Placer(Values):
         parts = (edge, buffers, tuple(tasks), tuple(loops))
         mesh = replace(self.mesh, spread=frozenset())
         further = None if cut is None else partial(self._further, cut, stacks)
-        return Placed(self.graph.name, mesh, *parts, noted=noted, cut=cut, further=further)
+        gaps = self._gaps(tasks)
+        return Placed(
+            self.graph.name, mesh, *parts, noted=noted, cut=cut, further=further, gaps=gaps
+        )
+
+    def _gaps(self, tasks: Sequence[Task]) -> tuple[Gap, ...]:
+        """Where blocks of keys were left out.
+
+        Raises:
+            NotAlike: the tasks of the blocks around them are not one block after the other.
+        """
+        left = left_behind(self.graph)
+        if not left:
+            return ()
+        begin, blocks = 0, list[tuple[tuple[str, int] | None, int, int]]()
+        for here, mine in groupby(_filled([*map(self._block, tasks)])):
+            end = begin + sum(1 for _ in mine)
+            blocks.append((here, begin, end))
+            begin = end
+        around = {*left, *((name, before + more + 1) for (name, before), more in left.items())}
+        found: list[Gap] = []
+        seen: set[int] = set()
+        for place in range(1, len(blocks) - 2):
+            (before, *_), (here, first, at), (after, _, last), (further, *_) = blocks[
+                place - 1 : place + 3
+            ]
+            if here is None or after is None or here[0] != after[0]:
+                continue
+            step = 1 if here < after else -1
+            gap = min(here, after)
+            if gap not in left or abs(after[1] - here[1]) != left[gap] + 1:
+                continue
+            name, size = here[0], at - first
+            beside = (name, here[1] - step), (name, after[1] + step)
+            sizes = {end - begin for _, begin, end in blocks[place - 1 : place + 3]}
+            if (before, further) != beside or sizes != {size}:
+                raise NotAlike
+            end, number = last, after[1]
+            for following, _, until in blocks[place + 2 :]:
+                number += step
+                if following != (name, number):
+                    break
+                end = until
+            found.append(Gap(at, size, left[gap], end))
+            seen.update((place, place + 1))
+        if any(item in around and n not in seen for n, (item, *_) in enumerate(blocks)):
+            raise NotAlike
+        return tuple(found)
+
+    def _block(self, task: Task) -> tuple[str, int] | None:
+        """The block of keys that a task is for: what is in blocks, and the number."""
+        for view in (*written(task), *read(task)):
+            stem = view.buffer
+            while stem and stem not in self.owned:
+                stem = stem.rpartition("_")[0]
+            block = numbered_block(self.owned.get(stem, ""))
+            if block is not None:
+                return block
+        return None
 
     def _further(
         self, cut: Cut, stacks: Sequence[Layers], names: Sequence[str]
@@ -507,7 +567,7 @@ class Placer(Values):
             # What a block of keys wants of them comes anew for what is done with it later.
             here = block_of(node.name)
             if here != block:
-                self.forget_moved(self.of_blocks.__contains__)
+                self.forget_moved(self.of_blocks)
                 self.of_blocks.clear()
                 block = here
             if block:
@@ -516,7 +576,7 @@ class Placer(Values):
             # the loss: what was moved to compute it has room again.
             turned = turned and node.output not in self.begins
             if before and not turned and not computed_again(node.name):
-                self.forget_moved(computed_again)
+                self.forget_moved(filter(computed_again, self.moved()))
                 turned = True
             before = computed_again(node.name)
             if self._is_of_edge(node):
@@ -532,7 +592,7 @@ class Placer(Values):
                     self._store(output)
             # Training turns here: what the forward pass moved for itself has room again.
             if node.output == self.turn:
-                self.forget_moved(lambda _: True)
+                self.forget_moved(self.moved())
                 self.forget_outside()
 
     def _store(self, output: GraphOutput) -> None:
@@ -1501,3 +1561,17 @@ def _hides(choice: Choice, value: View) -> bool:
 def _names(node: Node) -> tuple[str, ...]:
     """The names by which people ask for a node: those of ONNX, and the value that it gives."""
     return (*node.origin, node.output)
+
+
+def _filled(
+    blocks: list[tuple[str, int] | None],
+) -> Iterator[tuple[str, int] | None]:
+    """The block of each task; what is between tasks of one block is that block's too."""
+    begin = 0
+    for here, mine in groupby(blocks):
+        end = begin + len([*mine])
+        before = blocks[begin - 1] if begin else None
+        behind = blocks[end] if end < len(blocks) else None
+        within = here is None and before == behind
+        yield from [before if within else here] * (end - begin)
+        begin = end

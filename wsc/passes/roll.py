@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from wsc.ir.cut import Cut, Families, NotAlike
-from wsc.ir.tasks import Run
+from wsc.ir.tasks import Gap, Run
 from wsc.isa.code_size import block_bytes
 from wsc.isa.expr import Binary, Expr, ExprLike, Int, Name, NotAffine, expr
 from wsc.isa.fabric import Fabric
@@ -51,15 +51,17 @@ def rolled(
     fabric: Fabric,
     layers: Sequence[Run] = (),
     names: Names | None = None,
+    gaps: Sequence[Gap] = (),
 ) -> Rolled:
     """The calls, with loops in place of those that repeat.
 
     Each tile makes the same calls with the same values as before, in the same order.
     addresses: what the names of buffers stand for. layers: calls that are alike but for the nodes
-    that they are for. names: those of the nodes in each turn, and finds room for them.
+    that they are for. names: those of the nodes in each turn, and finds room for them. gaps: where
+    calls for blocks of keys were left out; the loops over blocks have turns for these, too.
     """
     room = min(fabric.registers - _deepest(procedures), fabric.window)
-    roller = _Roller(addresses, fabric, room, names or Names())
+    roller = _Roller(addresses, fabric, room, names or Names(), gaps)
     found: list[Statement] = []
     loops: list[Run] = []
     end = 0
@@ -67,10 +69,10 @@ def rolled(
         part = roller.layers(main, stack)
         if part is not None:
             run, loop = part
-            found += [*roller.steps(main[end : run.start]), loop]
+            found += [*roller.steps(main[end : run.start], end), loop]
             loops.append(run)
             end = run.end
-    return Rolled((*found, *roller.steps(main[end:])), tuple(loops))
+    return Rolled((*found, *roller.steps(main[end:], end)), tuple(loops))
 
 
 @dataclass(slots=True)
@@ -130,20 +132,21 @@ class Names:
 
 @dataclass(slots=True)
 class _Roller:
-    """Finds loops. room: registers that one may take."""
+    """Finds loops. room: registers that one may take. gaps: where calls were left out."""
 
     addresses: Mapping[str, int]
     fabric: Fabric
     room: int
     names: Names
+    gaps: Sequence[Gap] = ()
     forms: _Forms = field(init=False)
 
     def __post_init__(self) -> None:
         self.forms = _Forms(self.addresses)
 
-    def steps(self, calls: Sequence[Call]) -> list[Statement]:
-        """The calls with loops in place of the steps of recurrences."""
-        numbers = _Numbers(calls, self.forms)
+    def steps(self, calls: Sequence[Call], begin: int) -> list[Statement]:
+        """The calls with loops in place of the steps of recurrences. begin: the first call."""
+        numbers = _Numbers(calls, self.forms, self._gaps(begin, len(calls)))
         found: list[Statement] = []
         end = 0
         for run in runs(numbers.ids, numbers.steady):
@@ -158,7 +161,11 @@ class _Roller:
         """The loop over as many of these layers as possible, and which they are."""
         calls = main[stack.start : stack.end]
         # Nodes have other names in each layer.
-        numbers = _Numbers([replace(call, nodes=()) for call in calls], self.forms)
+        numbers = _Numbers(
+            [replace(call, nodes=()) for call in calls],
+            self.forms,
+            self._gaps(stack.start, len(calls)),
+        )
         cut = self.names.cut
         behind = None if cut is None else _behind(cut, calls, stack.period)
         found: list[tuple[Run, _Numbers]] = []
@@ -185,11 +192,12 @@ class _Roller:
         step = numbers.table[best.start : best.start + best.period]
         if (step == numbers.table[best.start + best.period :][: best.period]).all():
             # Nothing but names goes on from layer to layer: what repeats within one is a loop too.
-            loop: Loop | None = Loop(LAYER, Int(best.count), tuple(self.steps(named)))
+            inside = tuple(self.steps(named, run.start))
+            loop: Loop | None = Loop(LAYER, Int(best.count), inside)
         elif cut is not None and best.count < ENOUGH:
             raise NotAlike  # how it goes on is not seen
         else:
-            inner = _within(named, numbers, best)
+            inner = _within(named, numbers, best, self._gaps(run.start, run.period))
             loop = _loop(turn, numbers, best, self.fabric.dimensions, LAYER, inner)
             if inner and (loop is None or len(assigned((loop,))) > self.room):
                 loop = _loop(turn, numbers, best, self.fabric.dimensions, LAYER)
@@ -197,9 +205,18 @@ class _Roller:
         if loop is None or not self._pays(loop, here):
             return None
         # Steps of a recurrence in each layer may be more than there are layers.
-        if block_bytes(tuple(self.steps(here)), self.fabric) < block_bytes((loop,), self.fabric):
+        apart = tuple(self.steps(here, run.start))
+        if block_bytes(apart, self.fabric) < block_bytes((loop,), self.fabric):
             return None
         return run, loop
+
+    def _gaps(self, begin: int, count: int) -> list[Gap]:
+        """The gaps in ``count`` calls from one on, counted from that."""
+        return [
+            replace(gap, at=gap.at - begin, end=min(gap.end - begin, count))
+            for gap in self.gaps
+            if begin <= gap.at - 2 * gap.size and gap.at < begin + count
+        ]
 
     def _pays(self, loop: Loop, calls: Sequence[Call]) -> bool:
         """Whether a loop is shorter than its turns, and has the registers that it takes."""
@@ -239,16 +256,62 @@ class _Forms:
 
 
 class _Numbers:
-    """The numbers in the arguments of each call, apart from the form of those arguments."""
+    """The numbers in the arguments of each call, apart from the form of those arguments.
 
-    def __init__(self, main: Sequence[Call], forms: _Forms) -> None:
-        self.forms = forms
+    gaps: where calls for blocks of keys were left out. Numbers go on there as if these had never
+    been.
+    """
+
+    def __init__(self, main: Sequence[Call], forms: _Forms, gaps: Sequence[Gap] = ()) -> None:
+        self.forms, self.gaps = forms, gaps
         taken = [self._take(call) for call in main]
         self.ids = numbered(form for form, _ in taken)
         most = max((len(numbers) for _, numbers in taken), default=0)
         self.table: npt.NDArray[np.int64] = np.zeros((len(main), most), np.int64)
         for row, (_, numbers) in zip(self.table, taken, strict=True):
             row[: len(numbers)] = numbers
+        for gap in gaps:
+            self._close(gap)
+
+    def _close(self, gap: Gap) -> None:
+        """Let the numbers of the blocks behind a gap go on from those of the blocks before it.
+
+        They go on by one step for each block, and by as many more as there are blocks in the gap.
+        Addresses may take turns: those of the blocks in the gap do, a whole number of times.
+
+        Raises:
+            NotAlike: the blocks around the gap do not say so.
+        """
+        at, size, left = gap.at, gap.size, gap.left
+        blocks = [self.table[n : n + size] for n in range(at, at - 6 * size, -size) if n >= 0]
+        ids = [self.ids[n : n + size] for n in range(at, at - 3 * size, -size)]
+        step, jump = blocks[1] - blocks[2], blocks[0] - blocks[1]
+        goes = jump == step * (left + 1)
+        turns = np.zeros_like(goes)
+        for together in TOGETHER[1:]:
+            if len(blocks) > together + 1 and left % together == 0:
+                turns |= (jump == blocks[together] - blocks[together + 1]) & (
+                    blocks[0] == blocks[together]
+                )
+        if not (goes | turns).all() or any((each != ids[0]).any() for each in ids):
+            raise NotAlike
+        further = np.where(goes, step * left, 0)
+        here = np.arange(at, gap.end)
+        turn = (here - at) % size
+        alike = self.ids[here] == self.ids[at - size + turn]
+        self.table[here[alike]] -= further[turn[alike]]
+
+    def turns(self, run: Run) -> int:
+        """The turns of a loop over steps, with those of the blocks in gaps."""
+        more = sum(
+            gap.more
+            for gap in self.gaps
+            if run.period % gap.size == 0
+            and gap.more % run.period == 0
+            and run.start <= gap.at - gap.size
+            and gap.at + gap.size <= run.end
+        )
+        return run.count + more // run.period
 
     def _take(self, call: Call) -> tuple[Hashable, list[int]]:
         numbers: list[int] = []
@@ -350,12 +413,12 @@ class _Turn(Asm):
         return self.known[node]
 
 
-def _within(turn: Sequence[Call], numbers: _Numbers, run: Run) -> list[Run]:
+def _within(turn: Sequence[Call], numbers: _Numbers, run: Run, gaps: Sequence[Gap]) -> list[Run]:
     """The steps that repeat within each turn of a run, and go on in the same way in all turns.
 
-    turn: the calls of the first one, with the names that they have in all.
+    turn: the calls of the first one, with the names that they have in all. gaps: in these.
     """
-    inside = _Numbers(turn, numbers.forms)
+    inside = _Numbers(turn, numbers.forms, gaps)
     here = numbers.table[run.start : run.start + run.period]
     apart = numbers.table[run.start + run.period :][: run.period] - here
     found: list[Run] = []
@@ -392,13 +455,13 @@ def _loop(
         asm.add(replace(main[place], arguments=values))
 
     try:
-        with asm.loop(name, run.count) as turn:
+        with asm.loop(name, run.count if name == LAYER else numbers.turns(run)) as turn:
             place = run.start
             for steps in [*inner, Run(run.start + run.period, 0, 0)]:
                 for number in range(place, steps.start):
                     call(number, (turn, run.period))
                 if steps.count:
-                    with asm.loop(TURN, steps.count) as step:
+                    with asm.loop(TURN, numbers.turns(steps)) as step:
                         for number in range(steps.start, steps.start + steps.period):
                             call(number, (turn, run.period), (step, steps.period))
                 place = steps.end

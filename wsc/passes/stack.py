@@ -16,7 +16,7 @@ from wsc.ir.tasks import MapTask, Run, Store, Task, views
 from wsc.passes.layers import Layers
 from wsc.passes.lives import form
 from wsc.passes.memory import writable
-from wsc.passes.values import Extents, Values, Whole
+from wsc.passes.values import Copies, Extents, Values, Wholes
 
 Walk = Callable[[Iterable[Node]], None]
 
@@ -71,10 +71,10 @@ class _State:
     tasks: list[Task]
     buffers: dict[str, Buffer]
     homes: dict[str, View]
-    copies: dict[tuple[str, Extents, float | None], View]
+    copies: dict[str, Copies]
     lazy: dict[str, Node]
     stored: set[str]
-    wholes: dict[Whole, View]
+    wholes: dict[str, Wholes]
 
 
 class _Stack:
@@ -114,10 +114,10 @@ class _Stack:
             list(values.tasks),
             dict(values.buffers),
             dict(values.homes),
-            dict(values.copies),
+            {name: dict(copies) for name, copies in values.copies.items()},
             dict(values.lazy),
             set(values.stored),
-            dict(values.wholes),
+            {name: dict(wholes) for name, wholes in values.wholes.items()},
         )
 
     def restore(self, state: _State) -> None:
@@ -126,10 +126,10 @@ class _Stack:
         values.tasks = list(state.tasks)
         values.buffers = dict(state.buffers)
         values.homes = dict(state.homes)
-        values.copies = dict(state.copies)
+        values.copies = {name: dict(copies) for name, copies in state.copies.items()}
         values.lazy = dict(state.lazy)
         values.stored = set(state.stored)
-        values.wholes = dict(state.wholes)
+        values.wholes = {name: dict(wholes) for name, wholes in state.wholes.items()}
 
     # --- layers ---------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ source's layout to the wanted one. Constants are loaded at their first use.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Set
+from collections.abc import Generator, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -41,7 +41,7 @@ from wsc.ir.layout import (
     is_plain,
     local_size,
 )
-from wsc.ir.naming import weight_names
+from wsc.ir.naming import block_of, weight_names
 from wsc.ir.tasks import Load, MoveTask, Store, Task
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Cut, EdgeTensor, Extent, Kind
@@ -51,7 +51,8 @@ from wsc.kernels.index_map import spreads, stays_in_tile
 from wsc.passes.views import PARTS, as_view
 
 Extents = tuple[Extent, ...]
-Whole = tuple[str, tuple[MoveStep, ...], Extents]  # source, moved how, where it is
+Copies = dict[tuple[Extents, float | None], View]  # of one value: where it is, what is outside it
+Wholes = dict[tuple[tuple[MoveStep, ...], Extents], View]  # of one source: moved how, where it is
 Part = tuple[str, tuple[MoveStep, ...], int]  # source, moved how, the dimension that is cut
 
 
@@ -75,7 +76,7 @@ class Values:
     tasks: list[Task] = field(default_factory=list)
     buffers: dict[str, Buffer] = field(default_factory=dict)
     homes: dict[str, View] = field(default_factory=dict)
-    copies: dict[tuple[str, Extents, float | None], View] = field(default_factory=dict)
+    copies: dict[str, Copies] = field(default_factory=dict[str, Copies])
     lazy: dict[str, Node] = field(default_factory=dict)
     types: dict[str, Type] = field(init=False)
     outside: dict[str, str] = field(default_factory=dict)
@@ -86,7 +87,7 @@ class Values:
     stored: set[str] = field(default_factory=set)
     origin: tuple[str, ...] = ()
     parts: Counter[Part] = field(default_factory=Counter)
-    wholes: dict[Whole, View] = field(default_factory=dict)
+    wholes: dict[str, Wholes] = field(default_factory=dict[str, Wholes])
     inside: Set[str] | None = None
     shared: list[Task] = field(default_factory=list)
     readers: dict[str, list[Node]] = field(default_factory=dict[str, list[Node]])
@@ -287,10 +288,11 @@ class Values:
             return found
         if not outside and all(is_plain(extent) for extent in extents):
             fill = None
-        key = (value, extents, fill)
-        if key not in self.copies:
-            self.copies[key] = self._copy(value, extents, fill)
-        return self.copies[key]
+        found = self.copies.get(value, {}).get((extents, fill))
+        if found is None:
+            found = self._copy(value, extents, fill)
+            self.copies.setdefault(value, {})[extents, fill] = found
+        return found
 
     @contextmanager
     def apart(self, inside: Set[str]) -> Generator[list[Task]]:
@@ -306,20 +308,21 @@ class Values:
 
     def forget(self, names: Iterable[str]) -> None:
         """Forget the copies of values: who wants them in another layout makes new ones."""
-        gone = set(names)
-        self.copies = {key: view for key, view in self.copies.items() if key[0] not in gone}
-        self.wholes = {key: view for key, view in self.wholes.items() if key[0] not in gone}
+        for name in names:
+            self.copies.pop(name, None)
+            self.wholes.pop(name, None)
 
-    def forget_moved(self, gone: Callable[[str], bool]) -> None:
+    def moved(self) -> set[str]:
+        """The values that have copies, or are where they are by movement alone."""
+        return {*self.copies, *self.wholes, *(name for name in self.homes if name in self.lazy)}
+
+    def forget_moved(self, names: Iterable[str]) -> None:
         """Forget of such values what was only moved or copied: who wants it makes it anew from its
         source."""
-        self.copies = {key: view for key, view in self.copies.items() if not gone(key[0])}
-        self.wholes = {key: view for key, view in self.wholes.items() if not gone(key[0])}
-        self.homes = {
-            name: view
-            for name, view in self.homes.items()
-            if name not in self.lazy or not gone(name)
-        }
+        for name in names:
+            self.forget((name,))
+            if name in self.lazy:
+                self.homes.pop(name, None)
 
     def forget_outside(self) -> None:
         """Forget what came from the edge, which gives it again to who wants it."""
@@ -411,13 +414,14 @@ class Values:
             block(size, axis, self.mesh) if i == cut else extent
             for i, (size, extent) in enumerate(zip(shape, extents, strict=True))
         )
-        key = (name, steps, wanted)
-        if key not in self.wholes:
+        found = self.wholes.get(name, {}).get((steps, wanted))
+        if found is None:
             tasks = self.tasks
             self.tasks = self.shared if shared else tasks
-            self.wholes[key] = self._moved(value, source, steps, wanted, None, part="whole")
+            found = self._moved(value, source, steps, wanted, None, part="whole")
             self.tasks = tasks
-        return self.wholes[key], node.op.steps[-1:]
+            self.wholes.setdefault(name, {})[steps, wanted] = found
+        return found, node.op.steps[-1:]
 
     def _parts(self, part: Part) -> int:
         """How many values are such parts of the same value."""
@@ -497,16 +501,27 @@ class Values:
         assert isinstance(join.op, Concat)
         axis, shape = join.op.axis, self.types[join.output].shape
         before = 0
+        given = ""
         for name in join.inputs:
             source, steps = sources[name]
             size = self.types[name].shape[axis]
             if not size:
                 continue
+            if name == given and self._is_of_block(name):  # it stands for blocks that were left out
+                before += size
+                continue
+            given = name
             low = tuple(before if i == axis else 0 for i in range(len(shape)))
             high = tuple(shape[axis] - before - size if i == axis else 0 for i in range(len(shape)))
             before += size
             whole = (*steps, Pad(low, high), *behind)
             yield MoveTask(source, whole, out, None, origin=self.origin)
+
+    def _is_of_block(self, name: str) -> bool:
+        """Whether a value is what a block of keys gives, moved or not."""
+        while not block_of(name) and name in self.lazy:
+            name = self.lazy[name].inputs[0]
+        return bool(block_of(name))
 
 
 def _has_key(constant: Constant) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,8 @@ from wsc.frontend.importer import source_of
 from wsc.ir.build import GraphBuilder
 from wsc.ir.check import check_graph
 from wsc.ir.cut import Cut
-from wsc.ir.graph import Constant, Graph, GraphOutput, Keep, Type
+from wsc.ir.graph import Constant, Graph, GraphOutput, Keep, Node, Type
+from wsc.ir.naming import numbered_block
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import EdgeTensor, Kind, Program, Update
 from wsc.isa.types import DType
@@ -28,7 +29,7 @@ from wsc.passes.away import Away
 from wsc.passes.depth import Deep, add_family, shorten_forward
 from wsc.passes.differentiate import GRADIENT, Differentiate
 from wsc.passes.groups import Groups
-from wsc.passes.keys import settled
+from wsc.passes.keys import left_behind, settled
 from wsc.passes.late import Late
 from wsc.passes.layers import find_layers
 from wsc.passes.simplify import unspread
@@ -157,28 +158,45 @@ class Step:
     def graph(self) -> Graph:
         """With the outputs ``loss``, a gradient for each weight and what running statistics become;
         its weights are state."""
-        return self._made(self.forward, self.differentiate)
+        return self._made(self._in_groups(self.forward), self.differentiate)
 
     @cached_property
     def deep(self) -> Deep | None:
-        """The step of a deep network as that of a few layers that stand for all.
+        """The step as that of a few layers that stand for all, and of a few blocks of keys in each.
 
-        None where all layers are to be looked at: also for what they are refused.
+        None where all of it is to be looked at: also for what it is refused.
         """
-        if self.short is None or self.differentiate is None:
+        return self._deep(few=True) or self._deep(few=False)
+
+    def _deep(self, few: bool) -> Deep | None:
+        """The step as that of a few layers. few: as that of a few blocks of keys, too."""
+        if self.differentiate is None:
             return None
-        forward, cut = self.short
+        forward, cut = self.short or (self.forward, None)
         there = {constant.name for constant in forward.constants}
         by = tuple(name for name in self.differentiate.by if name in there)
+        grouped = self._in_groups(forward, few)
+        left = left_behind(grouped)
+        if few != bool(left) or not (left or cut):
+            return None
         try:
-            few = self._made(forward, replace(self.differentiate, by=by), cut)
+            graph = self._made(grouped, replace(self.differentiate, by=by), cut)
         except CompileError:
             return None
-        whole = _with_outputs(cut, self.forward, few, self.differentiate.by)
-        if whole is None:
-            return None
-        work = sum(whole.times(node) * work_of(node) for node in few.nodes)
-        return Deep(few, whole, work, lambda: self.graph)
+        whole = None
+        if cut is not None:
+            whole = _with_outputs(cut, self.forward, graph, self.differentiate.by)
+            if whole is None:
+                return None
+
+        def times(node: Node) -> int:
+            block = numbered_block(node.name)
+            more = 0 if block is None else left.get(block, 0)
+            return (1 + more) * (1 if whole is None else whole.times(node))
+
+        work = sum(times(node) * work_of(node) for node in graph.nodes)
+        more = partial(self._deep, few=False) if left else lambda: None
+        return Deep(graph, whole, work, lambda: self.graph, more)
 
     @property
     def network(self) -> Graph | Deep:
@@ -196,7 +214,7 @@ class Step:
         """The weights that have a gradient."""
         if self.differentiate is None:
             return ()
-        if self.deep is None:
+        if self.deep is None or self.deep.cut is None:
             given = {output.name for output in self.graph.outputs}
         else:
             given = {name for name, _ in self.deep.cut.shown}
@@ -227,16 +245,20 @@ class Step:
     def _made(
         self, forward: Graph, differentiate: Differentiate | None, cut: Cut | None = None
     ) -> Graph:
-        """The graph of a step. forward: its forward pass. cut: the layers that it is without."""
+        """The graph of a step. forward: its forward pass, in groups where it has to be. cut: the
+        layers that it is without."""
         if differentiate is None:
             return forward
-        graph = _with_gradients(differentiate, self._in_groups(forward))
+        graph = _with_gradients(differentiate, forward)
         graph = run(Late(), graph) if differentiate.recompute else graph
         return run(Away(LOSS, cut), graph) if self.away else graph
 
-    def _in_groups(self, forward: Graph) -> Graph:
-        """A forward pass whose attention goes by groups where it has no room as a whole."""
-        return forward if self.fabric is None else run(Groups(self.fabric), forward)
+    def _in_groups(self, forward: Graph, few: bool = False) -> Graph:
+        """A forward pass whose attention goes by groups where it has no room as a whole.
+
+        few: of many blocks of keys some stand for all.
+        """
+        return forward if self.fabric is None else run(Groups(self.fabric, few), forward)
 
     def finish(self, compiled: Compiled) -> Compiled:
         """The compiled step with its updates and their state."""
