@@ -103,6 +103,24 @@ def test_messages_that_end_within_one_cell_wait_for_each_other() -> None:
     assert max(arrived[target]) > 2 * words
 
 
+@pytest.mark.parametrize("ends", [(3, 4), (3, 5), (3, 7), (0, 8)])
+@pytest.mark.parametrize("ways", [(1, 2), (2, 1), (-1, -2), (-2, -1)])
+def test_none_is_lost_of_messages_that_come_by_one_input(
+    ends: tuple[int, int], ways: tuple[int, int]
+) -> None:
+    """One has come a short way within the cell and one a far way: both go to the core."""
+    width, height, words = 3, 3, 100.0
+    begin = np.searchsorted(ends, np.arange(width * height + 1))
+    target = np.array([width + 1, width + 1])
+    cycles, shares = np.full((5, 2), words), np.ones((5, 2))
+    inside = np.array([(-1, -1), ways])
+    start = np.zeros(2)
+    sends = Sends(begin, target, cycles, shares, inside, start, start + words - 1)
+    grid = Grid(np.full(width, 8.0), np.full(height, 8.0))
+    arrived, _ = follow(sends, grid, 4, 2.0, 1.0, compiled=False)
+    assert arrived[width + 1] > 2 * words
+
+
 def test_lanes_of_a_link_are_links() -> None:
     """Messages on two rows of one cell do not meet; on one row the second waits for the first."""
     words = 100.0

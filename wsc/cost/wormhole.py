@@ -149,8 +149,9 @@ def follow(
         np.zeros(outputs, np.int64),
         np.zeros(outputs, np.int64),
         np.full(outputs, -1),  # held, asking, served
-        np.full(outputs * inputs, -1),
-        np.zeros(outputs),  # waiting, still
+        np.full(outputs, -1),
+        np.full(count, -1),
+        np.zeros(outputs),  # waiting, others, still
         np.full(outputs, -1),
         np.zeros(outputs),  # back, turns
         np.zeros(count),
@@ -256,6 +257,7 @@ def _run(
     asking: Any,
     served: Any,
     waiting: Any,
+    others: Any,
     still: Any,
     back: Any,
     turns: Any,
@@ -272,14 +274,14 @@ def _run(
     inputs: those of each output. Of each output: straight, the input from which messages go
     straight on; room, wavelets for which there is place up to the next one; far, cycles to there;
     before_others, messages that enter here for each that goes straight on; held, whether a message
-    passes; asking, inputs that want it; served, the input served last; waiting, the messages at the
-    heads of these inputs; still, the wavelets of messages in the buffer behind it that
-    wait for the next output; back, the last message in that buffer, as its place in ``behind``;
-    turns, messages that have entered while another waits to go straight on. Of each message:
-    cycles, shares, five as in ``Sends``; came, when its header is in its buffer; stage, the output
-    that it goes for; released, how many it has left. Of each stage of its way: entries, the input
-    by which it comes; kinds, which of the five it is; behind, the next message in the buffer there;
-    need, when its last wavelet passes, as far as known.
+    passes; asking, messages that want it; served, the input served last; waiting, the last one that
+    asked, of which ``others`` leads to those before it; still, the wavelets of messages in the
+    buffer behind it that wait for the next output; back, the last message in that buffer, as its
+    place in ``behind``; turns, messages that have entered while another waits to go straight on. Of
+    each message: cycles, shares, five as in ``Sends``; came, when its header is in its buffer;
+    stage, the output that it goes for; released, how many it has left. Of each stage of its way:
+    entries, the input by which it comes; kinds, which of the five it is; behind, the next message
+    in the buffer there; need, when its last wavelet passes, as far as known.
     """
     # An event: its cycle, whether an output is looked at, what, the message. In each cycle those
     # who ask, and what is left, come before those who are served, in the order in which they were
@@ -375,20 +377,11 @@ def _run(
                     back[before] = -1
             continue
         if what == ASK:
-            # The header asks at the input where the output before has brought it, in the place of
-            # one that asks there.
-            place = way_start[message] + stage[message]
-            output = ways[place]
-            chosen = output * inputs
-            end = chosen + asking[output]
-            while chosen < end:
-                other = waiting[chosen]
-                if entries[way_start[other] + stage[other]] == entries[place]:
-                    break
-                chosen += 1
-            waiting[chosen] = message
-            if chosen == end:
-                asking[output] += 1
+            # The header asks; those who have asked before stand behind it in the list.
+            output = ways[way_start[message] + stage[message]]
+            others[message] = waiting[output]
+            waiting[output] = message
+            asking[output] += 1
             if held[output] == 0:
                 fresh.append((time, 1, SERVE - output, message))
             continue
@@ -396,22 +389,23 @@ def _run(
         output = SERVE - what
         if held[output] != 0 or asking[output] == 0:
             continue
-        message, chosen, nearest = -1, 0, inputs
-        put_off, begun, further = -1, 0, inputs  # one that goes straight on, and waits
-        for slot in range(output * inputs, output * inputs + asking[output]):
-            other = waiting[slot]
+        message, nearest = -1, inputs
+        put_off, further = -1, inputs  # one that goes straight on, and waits
+        other = waiting[output]
+        while other >= 0:
             entry = entries[way_start[other] + stage[other]]
             around = entry - served[output] - 1
             around = around + inputs if around < 0 else around
             if entry == straight[output] and turns[output] < before_others[output]:
                 # Each of the routers that this one stands for takes turns with those that enter.
-                put_off, begun, further = other, slot, around
-            elif around < nearest:
-                message, chosen, nearest = other, slot, around
+                put_off, further = other, around
+            elif around <= nearest:  # of one input, the first that has come
+                message, nearest = other, around
+            other = others[other]
         if nearest < further:
             put_off = -1
         if message < 0:
-            message, chosen, put_off = put_off, begun, -1
+            message, put_off = put_off, -1
         if message < 0:
             continue
         here, start = stage[message], way_start[message]
@@ -422,7 +416,13 @@ def _run(
             continue
         served[output] = entries[start + here]
         asking[output] -= 1
-        waiting[chosen] = waiting[output * inputs + asking[output]]
+        if waiting[output] == message:
+            waiting[output] = others[message]
+        else:
+            other = waiting[output]
+            while others[other] != message:
+                other = others[other]
+            others[other] = others[message]
         held[output] = 1
         turns[output] = turns[output] + 1 if put_off >= 0 else 0
         if here > 0:  # it begins to leave the buffer before, where others may follow
