@@ -16,7 +16,7 @@ from wsc.ir.tasks import MoveTask
 from wsc.isa.expr import Int
 from wsc.isa.types import DType
 from wsc.kernels.index import remainder, variable, within
-from wsc.kernels.index_map import index_map, plan
+from wsc.kernels.index_map import index_map, plan, reshaped_box
 
 
 def heads(tokens: int, many: int, wide: int, first: int, dtype: int) -> onnx.ModelProto:
@@ -119,3 +119,45 @@ def test_a_condition_on_runs_is_one_on_their_numbers() -> None:
     assert within(run * 8 + place, 16, 47) == (run * 8 + place, 16, 47)
     assert within(run * 8 + place + -8, 0, 16) == (run, 1, 3)
     assert remainder(run * 8 + place, 16) == remainder(run, 2) * 8 + place
+
+
+@pytest.mark.parametrize("fabric", ["3x5", "1x4", "4x1"])
+def test_what_is_padded_and_then_joined_is_waited_for(fabric: str) -> None:
+    """What comes to a tile is no range of it: positions between are those of pads."""
+    random = np.random.default_rng(0)
+    x, *weights = (random.standard_normal(shape).astype(np.float32) for shape in ((6, 3), (3, 4)))
+    weights.append(random.standard_normal((3, 4)).astype(np.float32))
+    nodes = [helper.make_node("MatMul", ["x", f"w{n}"], [f"p{n}"]) for n in range(2)]
+    nodes += [helper.make_node("Reshape", [f"p{n}", "split"], [f"s{n}"]) for n in range(2)]
+    # A part of each run of five: the sum of what is padded is what runs have.
+    nodes += [helper.make_node("Pad", [f"s{n}", f"pads{n}"], [f"a{n}"]) for n in range(2)]
+    nodes += [
+        helper.make_node("Add", ["a0", "a1"], ["sum"]),
+        helper.make_node("Reshape", ["sum", "join"], ["joined"]),
+        helper.make_node("Softmax", ["joined"], ["y"], axis=-1),
+    ]
+    ints = {"split": [6, 2, 2], "join": [6, 10]}
+    ints |= {"pads0": [0, 0, 0, 0, 0, 3], "pads1": [0, 0, 1, 0, 0, 2]}
+    graph = helper.make_graph(
+        nodes,
+        "padded",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [6, 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [6, 10])],
+        [
+            *(numpy_helper.from_array(w, f"w{n}") for n, w in enumerate(weights)),
+            *(numpy_helper.from_array(np.array(v, np.int64), k) for k, v in ints.items()),
+        ],
+    )
+    model = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 20)])
+    got = wsc.compile(model, fabric).run({"x": x}, engine="both").outputs["y"]
+    left, right = ((x @ w).reshape(6, 2, 2) for w in weights)
+    parts = np.pad(left, ((0, 0), (0, 0), (0, 3))) + np.pad(right, ((0, 0), (0, 0), (1, 2)))
+    raised = np.exp(parts.reshape(6, 10))
+    np.testing.assert_allclose(got, raised / raised.sum(-1, keepdims=True), 1e-5, 1e-6)
+
+
+def test_a_box_is_one_behind_reshapes_of_other_dimensions() -> None:
+    # Dimensions of size one may come and go; nothing is joined with what is padded.
+    assert reshaped_box([(0, 6), (1, 3)], (6, 5), (2, 3, 1, 5)) == [(0, 2), (0, 3), (0, 1), (1, 3)]
+    assert reshaped_box([(0, 6), (1, 3)], (6, 5), (30,)) is None
+    assert reshaped_box([(0, 6), (0, 5)], (6, 5), (30,)) == [(0, 30)]

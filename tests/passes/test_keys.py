@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from wsc.api import compile_step
 from wsc.frontend import import_onnx
 from wsc.frontend.store import Seed
 from wsc.ir.graph import Graph, Map
-from wsc.ir.naming import KEYS, LOOK, ROWS, block_of, numbered_block
+from wsc.ir.naming import KEYS, LOOK, ROWS, block_of, blocks_of, numbered_block
 from wsc.ir.tasks import MoveTask, Placed
 from wsc.ir.text import parse_graph
 from wsc.isa.fabric import find_fabric
@@ -167,6 +168,25 @@ def test_blocks_of_which_all_keys_are_masked(masked: int) -> None:
     assert not any(block_of(node.name, ROWS) for node in blocks.nodes)
     found, wanted = oracle.evaluate(blocks, given), oracle.evaluate(graph, given)
     np.testing.assert_allclose(found["out"], wanted["out"], 1e-6, 1e-6)
+
+
+def test_rows_that_become_zeros_are_not_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor are they where other attention of the same shapes is."""
+    lines = MASKED.splitlines()
+    first = lines.index(next(line for line in lines if line.startswith("%s =")))
+    body = "\n".join(lines[first:-1]).replace("%out", "%more").replace("%shares, %v", "%some, %v")
+    body += '\noutput "more" = %more as "float32"\n'
+    for name in ("s", "logits", "most", "raised", "sum", "shares"):
+        body = re.sub(rf"%{name}\b", f"%{name}2", body)
+    zeros = "%some = map(%shares2) { isnan.f32 $0; select.f32 #0 0.0 $0 } : f32[2,5,6]\n"
+    body = body.replace("%more = ", f"{zeros}%more = ", 1)
+    graph = parse_graph(MASKED + body)
+    assert [item.zeroed for item in attentions(graph)] == [False, True]
+    way = Sizes(2, 2)
+    monkeypatch.setattr(Groups, "_way", lambda self, types, item: None if item.zeroed else way)
+    found = Groups(find_fabric("wse2").sized(2, 3)).apply(graph)
+    blocks = {blocks_of(node.name) for node in found.nodes} - {None}
+    assert blocks == {("out", kind) for kind in (LOOK, KEYS, ROWS)}
 
 
 def test_what_is_moved_back_to_features_is_moved_once(monkeypatch: pytest.MonkeyPatch) -> None:

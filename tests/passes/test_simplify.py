@@ -130,7 +130,8 @@ def test_maps_repeat_what_was_repeated_for_them() -> None:
     text = f"""{HEAD}\
 %s = reduce.sum(%x) [a, b] -> [a] where a=2 b=6 : f32[2]
 %w = move(%s) reshape[2,1] expand[2,6] : f32[2,6]
-%a = map(%w, %y) {{ mul.f32 $0 $1 }} : f32[2,6]
+%same = move(%y) : f32[2,6]
+%a = map(%w, %same) {{ mul.f32 $0 $1 }} : f32[2,6]
 %alone = map(%w) {{ exp.f32 $0 }} : f32[2,6]
 output "a" = %a as "float32"
 output "alone" = %alone as "float32"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import gcd
 
 from wsc.ir.graph import Expand, MoveStep, Pad, Reshape, Slice, Transpose
 from wsc.ir.layout import Mesh, start, valid
-from wsc.ir.regroup import groups
+from wsc.ir.regroup import groups, single
 from wsc.ir.tasks import MoveTask
 from wsc.isa.expr import Expr, Int, minimum
 from wsc.kernels.index import Ix, quotient, remainder, split, variable, within
+
+Box = list[tuple[int, int]]  # of each dimension: the first position, and the one behind the last
 
 
 @dataclass(slots=True)
@@ -32,7 +34,7 @@ class IndexMap:
     runs: dict[int, int]
     between: list[tuple[Ix, int, int]] = field(default_factory=list)
     divisible: list[tuple[Ix, int]] = field(default_factory=list)
-    box: list[tuple[int, int]] = field(default_factory=list)
+    box: Box = field(default_factory=list[tuple[int, int]])
     ragged: set[int] = field(default_factory=set[int])
 
 
@@ -99,7 +101,8 @@ def _apply(found: IndexMap, step: MoveStep, shape: tuple[int, ...]) -> tuple[int
         return tuple(shape[i] for i in step.perm)
     if isinstance(step, Reshape):
         found.target = reshape_index(found.target, shape, step.shape)
-        found.box = [(0, size) for size in step.shape]
+        # Where it is no box, nothing may leave its tile (``box_until``).
+        found.box = reshaped_box(found.box, shape, step.shape) or [(0, n) for n in step.shape]
         return step.shape
     if isinstance(step, Expand):
         for dim, (old, new) in enumerate(zip(shape, step.shape, strict=True)):
@@ -131,6 +134,35 @@ def _slice(found: IndexMap, step: Slice, shape: tuple[int, ...]) -> tuple[int, .
         found.target[dim] = form
         found.box[dim] = _sliced(found.box[dim], begin, count, stride)
     return step.sizes
+
+
+def reshaped_box(box: Box, old: tuple[int, ...], new: tuple[int, ...]) -> Box | None:
+    """The box in ``new`` of what is a box in ``old``; None if it is none there."""
+    if 0 in old:
+        return [(0, size) for size in new]
+    found = [(0, size) for size in new]
+    for group in groups(old, new):
+        if all(box[i] == (0, old[i]) for i in group.old):
+            continue
+        one = single(group, old, new)
+        if one is None or any(box[i] != (0, 1) for i in group.old if i != one[0]):
+            return None
+        found[one[1]] = box[one[0]]
+    return found
+
+
+def box_until(task: MoveTask, mesh: Mesh) -> int | None:
+    """How many steps of a move reach a box of what they give; None if all do.
+
+    A tile counts the words that come to it as those of a box.
+    """
+    shape, found = task.value.shape, _map(replace(task, steps=()), mesh, {})
+    for number, step in enumerate(task.steps):
+        box = found.box
+        if isinstance(step, Reshape) and reshaped_box(box, shape, step.shape) is None:
+            return number
+        shape = _apply(found, step, shape)
+    return None
 
 
 def divided(form: Ix, divisor: int) -> tuple[Ix, Ix]:

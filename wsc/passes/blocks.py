@@ -176,7 +176,8 @@ class Attention:
     def alike(self, types: dict[str, Type]) -> Hashable:
         """What is the same in all attention that blocks of one size suit."""
         nodes = (self.scores, self.out)
-        return tuple((node.op, tuple(types[name] for name in node.inputs)) for node in nodes)
+        products = tuple((node.op, tuple(types[name] for name in node.inputs)) for node in nodes)
+        return self.zeroed, products
 
 
 def attentions(graph: Graph) -> Iterator[Attention]:

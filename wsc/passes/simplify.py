@@ -222,10 +222,10 @@ def unspread(graph: Graph) -> Graph:
 
 def _narrow(node: Node, types: Mapping[str, Type]) -> Node | None:
     """What a node repeats along dimensions, before it does; None for other nodes."""
-    if not isinstance(node.op, Move) or not isinstance(node.op.steps[-1], Expand):
+    if not isinstance(node.op, Move) or not node.op.steps:
         return None
-    steps = node.op.steps[:-1]
-    if any(not isinstance(step, Reshape) for step in steps):
+    *steps, last = node.op.steps
+    if not isinstance(last, Expand) or any(not isinstance(step, Reshape) for step in steps):
         return None
     (source,) = node.inputs
     shape = types[source].shape

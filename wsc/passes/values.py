@@ -47,7 +47,7 @@ from wsc.isa.fabric import Fabric
 from wsc.isa.program import Cut, EdgeTensor, Extent, Kind
 from wsc.isa.shown import named
 from wsc.isa.types import DType
-from wsc.kernels.index_map import spreads, stays_in_tile
+from wsc.kernels.index_map import box_until, spreads, stays_in_tile
 from wsc.passes.views import PARTS, as_view
 
 Extents = tuple[Extent, ...]
@@ -357,10 +357,7 @@ class Values:
     def _materialise(self, value: str, node: Node, extents: Extents, fill: float | None) -> View:
         origin, self.origin = self.origin, node.origin or (node.name,)
         try:
-            pads = isinstance(node.op, Concat) or any(
-                isinstance(step, Pad)
-                for step in node.op.steps  # type: ignore[union-attr]
-            )
+            pads = not isinstance(node.op, Move) or _padded(node.op.steps) is not None
             if pads and not (fill is None and self._holds_all(extents)):
                 plain = default_extents(self.types[value].shape, self.mesh)
                 self.homes[value] = self.bring(value, plain)
@@ -378,7 +375,7 @@ class Values:
                 source, steps = self.view(node.inputs[0]), node.op.steps
                 if fill is None:
                     source, steps = self._through_lines(value, source, node, extents)
-                pad = next((s.value for s in steps if isinstance(s, Pad)), None)
+                pad = _padded(steps)
                 view = self._moved(value, source, steps, extents, fill if pad is None else pad)
         finally:
             self.origin = origin
@@ -443,6 +440,16 @@ class Values:
         barrier: bool = True,
         part: str = "",
     ) -> View:
+        wanted = MoveTask(source, steps, dense_view(extents, source.dtype), fill)
+        if _padded(steps) is not None and not stays_in_tile(wanted, self.mesh):
+            # Words that come are counted as a box: where it is none, the rest is a move more.
+            until = box_until(wanted, self.mesh)
+            if until is not None:
+                given = infer(Move(steps[:until]), (Type(source.dtype, source.shape),)).shape
+                plain = default_extents(given, self.mesh)
+                first, rest = steps[:until], steps[until:]
+                source = self._moved(value, source, first, plain, _padded(first), part="padded")
+                return self._moved(value, source, rest, extents, _padded(rest), part=part)
         view = self.fresh(value, source.dtype, extents, part)
         self.tasks.append(MoveTask(source, steps, view, fill, barrier, origin=self.origin))
         return view
@@ -472,10 +479,12 @@ class Values:
         sources: dict[str, tuple[View, tuple[MoveStep, ...]]] = {}
         for name in join.inputs:
             part = self.lazy.get(name)
-            if part is None or not isinstance(part.op, Move) or self.current(name) is not None:
+            steps = part.op.steps if part is not None and isinstance(part.op, Move) else ()
+            if not steps or _padded(steps) is not None or self.current(name) is not None:
                 sources[name] = self.view(name), ()
             else:
-                sources[name] = self.view(part.inputs[0]), part.op.steps
+                assert part is not None
+                sources[name] = self.view(part.inputs[0]), steps
         dtype = self.types[value].dtype
         tasks = list(self._into(join, sources, node.op.steps, dense_view(extents, dtype)))
         if any(stays_in_tile(task, self.mesh) or spreads(task, self.mesh) for task in tasks):
@@ -522,6 +531,11 @@ class Values:
         while not block_of(name) and name in self.lazy:
             name = self.lazy[name].inputs[0]
         return bool(block_of(name))
+
+
+def _padded(steps: tuple[MoveStep, ...]) -> float | None:
+    """What is around the value behind the steps; None if nothing pads."""
+    return next((step.value for step in steps if isinstance(step, Pad)), None)
 
 
 def _has_key(constant: Constant) -> bool:
