@@ -37,7 +37,10 @@ def test_a_tile_that_took_nothing_keeps_nobody_waiting() -> None:
 
 @pytest.mark.parametrize("rows", [1, 2, 5])
 def test_each_tile_waits_for_all_of_its_column(rows: int) -> None:
-    """Those to the north by the queue alone, those to the south by the buffers in between, too."""
+    """Those to the north by the queue alone, those to the south by the buffers in between, too.
+
+    What a tile to the north has let pass is on its way for as long as it is away.
+    """
     random = np.random.default_rng(rows)
     ahead, slow = np.triu_indices(rows, 1)
     slow = np.concatenate([np.arange(rows), slow])
@@ -46,7 +49,8 @@ def test_each_tile_waits_for_all_of_its_column(rows: int) -> None:
     words = random.integers(-5, 9, (len(slow), 3)).astype(float)
     words[:rows] = words[0]
     begins = np.searchsorted(ahead, np.arange(rows - 1))
-    times = Slow(slow, begins, words, start[slow], now[slow], then[slow])
+    way = np.cumsum(random.integers(1, 9, (rows, 1)), axis=0).astype(float)
+    times = Slow(slow, begins, way, words, start[slow], now[slow], then[slow])
 
     def taken(pair: int, tile: int) -> np.ndarray:
         fresh = np.where(now[tile], start[tile] + words[pair] * pace[tile], 0.0)
@@ -54,10 +58,10 @@ def test_each_tile_waits_for_all_of_its_column(rows: int) -> None:
 
     expected = [
         [
-            *(taken(tile, tile) for tile in range(row + 1)),
+            *(taken(tile, tile) + way[row] - way[tile] for tile in range(row + 1)),
             *(taken(rows + n, slow[rows + n]) for n in range(len(ahead)) if ahead[n] == row),
         ]
         for row in range(rows)
     ]
-    assert times.all(pace).tolist() == [np.max(column, axis=0).tolist() for column in expected]
-    assert times.north(pace).tolist() == np.max(expected[0], axis=0).tolist()
+    assert times.all(pace) == pytest.approx(np.array([np.max(n, axis=0) for n in expected]))
+    assert times.north(pace) == pytest.approx(np.max(expected[0], axis=0))

@@ -23,7 +23,8 @@ from wsc.isa.types import DType
 from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
 from wsc.passes.fit import LONG_CODE
-from wsc.passes.memory import Allocate, check_room_for_code
+from wsc.passes.lives import Life, Room
+from wsc.passes.memory import Allocate, assign, check_room_for_code
 
 FABRIC = find_fabric("4x3")
 
@@ -154,6 +155,40 @@ def bodies(draw: st.DrawFn, inputs: int, dtype: DType) -> tuple[Step, ...]:
 @given(programs())
 def test_nothing_is_overwritten_that_is_read_later(program: Placed) -> None:
     run(Allocate(FABRIC).apply(program))
+
+
+@st.composite
+def rooms(draw: st.DrawFn) -> list[Room]:
+    """Rooms that are taken several times, one time behind the other."""
+    found: list[Room] = []
+    for number in range(draw(st.integers(1, 9))):
+        size, lives, task = 4 * draw(st.integers(1, 5)), list[Life](), 0
+        for gap, length in draw(
+            st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1)
+        ):
+            first = task + gap
+            lives.append(Life([f"b{number}"], size, first, first + length))
+            task = first + length + 1
+        found.append(Room(lives))
+    return found
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(rooms())
+def test_rooms_lie_as_low_as_those_that_are_taken_meanwhile_let_them(given: list[Room]) -> None:
+    assign(given)
+    every = [(room, room.lives[0].address, room.lives[0].bytes) for room in given]
+    for room, address, size in every:
+        ends = {0}
+        for other, begin, room_for in every:
+            meets = any(
+                a.first <= b.last and b.first <= a.last for a in room.lives for b in other.lives
+            )
+            if other is room or not meets:
+                continue
+            assert address + size <= begin or begin + room_for <= address
+            ends.add(begin + room_for)
+        assert address in ends
 
 
 def addresses(tasks: list[Task]) -> dict[str, int]:

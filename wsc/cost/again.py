@@ -19,6 +19,7 @@ import numpy as np
 from wsc.cost.steady import set_tally, tally_of
 from wsc.cost.threads import Token
 from wsc.flows.flow import Flow
+from wsc.flows.stream import after
 from wsc.isa.program import Call, Procedure
 from wsc.isa.statements import calls, colors_of
 
@@ -71,8 +72,9 @@ def _pace(schedule: Schedule, part: slice) -> np.ndarray:
 class State:
     """The clocks of a walk relative to a cycle, and what else decides times.
 
-    times: cycles. counts: all else, such as which streams have been sent. semaphores: to which
-    the tokens belong that are at the end of both.
+    times: cycles. counts: all else, such as which streams have been sent. Of what is nowhere under
+    way there is the single number zero, in place of one for each tile. semaphores: to which the
+    tokens belong that are at the end of both.
     """
 
     times: list[np.ndarray]
@@ -83,7 +85,7 @@ class State:
     def of(walk: Walk, base: float, used: frozenset[Flow]) -> State:
         """The state now; used: the flows that a call uses."""
         # A unit or a token that is ready before all tiles are is ready.
-        times = [walk.time - base, np.maximum(walk.unit - base, 0.0)]
+        times = [walk.time - base, *(after(unit, base) for unit in walk.unit)]
         counts: list[np.ndarray] = []
         for flow, stream in walk.streams.items():
             own = stream.state(base, flow in used)
@@ -95,9 +97,7 @@ class State:
             for token in found
             if token.here.any()
         ]
-        times += [
-            np.where(token.here, np.maximum(token.time - base, 0.0), 0.0) for _, token in tokens
-        ]
+        times += [after(token.time, base, token.here) for _, token in tokens]
         counts += [token.here.copy() for _, token in tokens]
         return State(times, counts, tuple(number for number, _ in tokens))
 
@@ -116,12 +116,15 @@ class State:
         """Make it the state of a walk."""
         times, counts = iter(self.times), iter(self.counts)
         walk.time = next(times) + base
-        walk.unit = next(times) + base
+        walk.unit = np.empty_like(walk.unit)
+        for unit in walk.unit:
+            np.add(next(times), base, out=unit)
         for flow, stream in walk.streams.items():
             stream.restore(walk, times, counts, base, flow in used)
         walk.tokens, walk.recent = {}, []
         for number, time, here in zip(self.semaphores, times, counts, strict=True):
-            token = Token(here.copy(), time + base, np.zeros_like(here))
+            since = np.full(here.shape, base) + time
+            token = Token(here.copy(), since, np.zeros_like(here))
             walk.tokens.setdefault(number, []).append(token)
 
 

@@ -43,16 +43,46 @@ class Traffics:
     program: Program
     known: dict[Transfer, Traffic] = field(default_factory=dict[Transfer, Traffic])
     types: dict[str, DType] = field(init=False)
+    static: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.static = static_environment(self.program, 0, 0)  # each region has its own size
         self.types = {tensor.name: tensor.dtype for tensor in self.program.edge_tensors}
 
     def of(self, transfer: Transfer) -> Traffic:
         """What one of them moves."""
         same = replace(transfer, tensor=self.types[transfer.tensor].value, nodes=(), call="")
         if same not in self.known:
-            self.known[same] = traffic(self.program, transfer)
+            self.known[same] = self._traffic(transfer)
         return self.known[same]
+
+    def _traffic(self, transfer: Transfer) -> Traffic:
+        """Evaluate a transfer's extents at every port."""
+        region = self.program.region(transfer.region)
+        env = self.static | {"W": region.width, "H": region.height}
+        across = transfer.side in (Side.NORTH, Side.SOUTH)
+        count = region.width if across else region.height
+        along = np.arange(count, dtype=np.int64)
+        env["x"] = along if across else (0 if transfer.side is Side.WEST else region.width - 1)
+        env["y"] = (0 if transfer.side is Side.NORTH else region.height - 1) if across else along
+        open_ports = np.ones(count, bool)
+        if transfer.guard is not None:
+            open_ports = np.broadcast_to(np.asarray(evaluate(transfer.guard, env)) != 0, (count,))
+        name, repeats = transfer.repeat or ("", 1)
+        alike = all(name not in names(dim.extent) for dim in transfer.dims)
+        if not alike:  # the verifier has bounded how many there may be
+            env[name] = np.arange(repeats, dtype=np.int64)[:, None]
+        size: Any = np.ones((1 if alike else repeats, count), np.int64)
+        for dim in transfer.dims:
+            size = size * np.maximum(evaluate(dim.extent, env), 0)
+        rows = transfer.lookup.count if transfer.lookup is not None else 1
+        rows *= repeats if alike else 1
+        ports = np.where(open_ports, size.sum(axis=0) * rows, 0)
+        controls = repeats * (transfer.then is not Control.NONE)
+        controls += transfer.final is not Control.NONE
+        width = self.types[transfer.tensor].bytes
+        most = int(ports.max(initial=0)) + controls * bool(open_ports.any())
+        return Traffic(ports, most, int(ports.sum()) * width)
 
 
 def edge_bytes(each: Traffics, transfers: Iterable[Transfer]) -> dict[Direction, int]:
@@ -64,30 +94,5 @@ def edge_bytes(each: Traffics, transfers: Iterable[Transfer]) -> dict[Direction,
 
 
 def traffic(program: Program, transfer: Transfer) -> Traffic:
-    """Evaluate a transfer's extents at every port."""
-    region = program.region(transfer.region)
-    env = static_environment(program, region.width, region.height)
-    across = transfer.side in (Side.NORTH, Side.SOUTH)
-    count = region.width if across else region.height
-    along = np.arange(count, dtype=np.int64)
-    env["x"] = along if across else (0 if transfer.side is Side.WEST else region.width - 1)
-    env["y"] = (0 if transfer.side is Side.NORTH else region.height - 1) if across else along
-    open_ports = np.ones(count, bool)
-    if transfer.guard is not None:
-        open_ports = np.broadcast_to(np.asarray(evaluate(transfer.guard, env)) != 0, (count,))
-    name, repeats = transfer.repeat or ("", 1)
-    alike = all(name not in names(dim.extent) for dim in transfer.dims)
-    if not alike:  # the verifier has bounded how many there may be
-        env[name] = np.arange(repeats, dtype=np.int64)[:, None]
-    size: Any = np.ones((1 if alike else repeats, count), np.int64)
-    for dim in transfer.dims:
-        size = size * np.maximum(evaluate(dim.extent, env), 0)
-    rows = transfer.lookup.count if transfer.lookup is not None else 1
-    rows *= repeats if alike else 1
-    ports = np.where(open_ports, size.sum(axis=0) * rows, 0)
-    controls = repeats * (transfer.then is not Control.NONE)
-    controls += transfer.final is not Control.NONE
-    types = {tensor.name: tensor.dtype for tensor in program.edge_tensors}
-    width = types[transfer.tensor].bytes
-    most = int(ports.max(initial=0)) + controls * bool(open_ports.any())
-    return Traffic(ports, most, int(ports.sum()) * width)
+    """What a transfer moves, of a program of which no others are looked at."""
+    return Traffics(program).of(transfer)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from wsc.cost.edge import Traffics
 from wsc.cost.threads import Span
 from wsc.cost.unpredictable import Unpredictable
 from wsc.cost.walk import Walk
@@ -85,7 +84,7 @@ def predict(program: Program, fabric: Fabric) -> Prediction:
     found = tuple(_call(item, passes.get(id(item), [])) for item in calls(region.main))
     cycles = walk.end
     moved = dict.fromkeys(Direction, 0)
-    each = Traffics(program)
+    each = walk.streams.traffics
     for transfer in plain_transfers(program):
         moved[transfer.direction] += each.of(transfer).bytes
     # Numbers for lookups, and control wavelets, take the edge's bandwidth as well.

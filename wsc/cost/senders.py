@@ -241,17 +241,21 @@ class Sources:
         self._inside = True
         return True
 
-    def computed(self, op: Op, frame: Frame, whole: bool) -> None:
+    def computed(self, op: Op, frame: Frame, value: Any, whole: bool) -> None:
         """A register of main gets another value, in all tiles if ``whole``.
 
         frame: the values before.
         """
         assert op.register is not None
+        if not whole or not isinstance(value, np.ndarray):
+            # A number that all tiles have is its own formula.
+            self._formulas.pop(op.register, None)
+            return
         operands = [item.value for item in op.operands if isinstance(item, Scalar)]
         used = {name for operand in operands for name in names(operand)} & frame.keys()
         known = {name: self._known(name, frame[name]) for name in used}
         self._formulas.pop(op.register, None)
-        if not whole or any(isinstance(value, np.ndarray) for value in known.values()):
+        if any(isinstance(part, np.ndarray) for part in known.values()):
             return
         operands = [substitute(operand, known) for operand in operands]
         if op.name == "i.set":

@@ -268,7 +268,7 @@ class Threads:
         operands = op.operands if BY_NAME[op.name].category is not Category.LOAD else ()
         value = result(op, [self._code(operand.value)(frame) for operand in operands])  # type: ignore[union-attr]
         if frame is self.main_frame:
-            self.sources.computed(op, frame, lanes.whole)
+            self.sources.computed(op, frame, value, lanes.whole)
         old = frame.get(op.register, 0)
         if not lanes.whole and old is not value:
             value = np.where(lanes.mask, value, old)

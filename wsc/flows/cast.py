@@ -9,7 +9,7 @@ import numpy as np
 
 from wsc.cost.tiles import Axis
 from wsc.flows.flow import ROOT_X, ROOT_Y, Flow, Path, Strand, at, both, when
-from wsc.flows.stream import Site, State, Steps, Stream, Walker
+from wsc.flows.stream import NOTHING, Site, State, Steps, Stream, Walker
 from wsc.flows.work import Work
 from wsc.isa.expr import H, W, X, Y
 from wsc.isa.types import Side
@@ -142,6 +142,8 @@ class CastStream(Stream):
         del used
         ahead = self.ahead
         some = (ahead > 0).any(axis=self.along, keepdims=True)
+        if not some.any():
+            return State([NOTHING, NOTHING], [ahead])
         times = [np.where(some, array - base, 0.0) for array in (self.first, self.last)]
         return State(times, [ahead])
 
@@ -156,4 +158,4 @@ class CastStream(Stream):
         """As many broadcasts are ahead; those before do not matter."""
         del walk, used
         self.sent, self.received = np.zeros_like(self.sent), -next(counts)
-        self.first, self.last = next(times) + base, next(times) + base
+        self.first, self.last = (np.full(self.sent.shape, base) + next(times) for _ in range(2))

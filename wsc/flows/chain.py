@@ -11,7 +11,7 @@ import numpy as np
 from wsc.cost.compiled import run_on_arrays
 from wsc.cost.tiles import Axis, Lanes
 from wsc.flows.flow import ROOT_Y, Flow, Path, Strand, at, both, when
-from wsc.flows.stream import Site, State, Steps, Stream, Walker
+from wsc.flows.stream import NOTHING, Site, State, Steps, Stream, Walker
 from wsc.flows.work import MOST_RECENT, Work
 from wsc.isa.expr import Expr, H, Int, Name, W, X, Y
 from wsc.isa.types import Side
@@ -389,9 +389,9 @@ class ChainStream(Stream):
     def state(self, base: float, used: bool) -> State:
         """Where words are on their way; what left longer ago than it takes has arrived."""
         del used
-        nothing = np.zeros(self.site.shape)
-        times, come = [nothing] * 4, nothing
+        times, come, sent = [NOTHING] * 4, NOTHING, NOTHING
         if self.sent.any():
+            sent = self.sent.copy()
             longest = -self.delay.max()
             times[:2] = (
                 np.where(self.sent, np.maximum(array - base, longest), 0.0)
@@ -403,7 +403,7 @@ class ChainStream(Stream):
                 np.where(under_way, array - base, 0.0) for array in (self.since, self.until)
             )
             come = np.where(under_way, self.come, 0.0)
-        return State(times, [self.sent.copy(), come])
+        return State(times, [sent, come])
 
     def restore(
         self,

@@ -10,7 +10,7 @@ import numpy as np
 from wsc.flows.feed import Schedule
 from wsc.flows.flow import Flow, Path, Strand, at, when
 from wsc.flows.multicast import SLOWEST
-from wsc.flows.stream import Site, State, Steps, Stream, Walker
+from wsc.flows.stream import Site, State, Steps, Stream, Walker, after
 from wsc.flows.work import Work
 from wsc.isa.expr import H, Y
 from wsc.isa.types import Side
@@ -123,7 +123,7 @@ class ScatterStream(Stream):
 
     def state(self, base: float, used: bool) -> State:
         """Blocks that are still on their way; those that are there delay no others."""
-        times = [np.maximum(self.ended - base, 0.0)]
+        times = [after(self.ended, base)]
         counts = [np.array(self.site.block)]
         if used:
             times.append(np.maximum(self.fed - base, -SLOWEST * float(self.slack.max())))
@@ -139,7 +139,7 @@ class ScatterStream(Stream):
     ) -> None:
         """The same blocks are on their way."""
         self.site.block = float(next(counts))
-        self.ended = next(times) + base
+        self.ended = np.full(self.ended.shape, base) + next(times)
         if used:
             self.fed = next(times) + base
             walk.scattering()

@@ -90,6 +90,18 @@ class State:
     counts: list[np.ndarray] = field(default_factory=list[np.ndarray])
 
 
+NOTHING = np.zeros(())  # in a state: for every tile, of what is nowhere under way
+
+
+def after(times: np.ndarray, base: float, where: np.ndarray | None = None) -> np.ndarray:
+    """Cycles from ``base`` to each of some times, 0 to those before it; ``NOTHING`` if all are.
+
+    where: tiles whose times count; in the others there are 0.
+    """
+    later = times > base if where is None else (times > base) & where
+    return np.where(later, times - base, 0.0) if np.count_nonzero(later) else NOTHING
+
+
 class Stream(ABC):
     """The times of the wavelets of one flow.
 

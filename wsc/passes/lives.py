@@ -73,21 +73,6 @@ class Room:
         """The first task of the first life."""
         return self.spans[0][0]
 
-    def meets(self, other: Room) -> bool:
-        """Whether something in it is alive at the same task as something in the other."""
-        if self.spans[-1][1] < other.first or other.spans[-1][1] < self.first:
-            return False
-        mine, others = iter(self.spans), iter(other.spans)
-        one, two = next(mine, None), next(others, None)
-        while one is not None and two is not None:
-            if one[1] < two[0]:
-                one = next(mine, None)
-            elif two[1] < one[0]:
-                two = next(others, None)
-            else:
-                return True
-        return False
-
 
 def buffers_of(task: Task) -> list[str]:
     """The buffers that a task names, those of alike tasks in the same order."""

@@ -24,6 +24,7 @@ from wsc.passes.lives import Life, Room, buffers_of, folded
 from wsc.passes.stage import Pass
 
 ALIGNMENT = 4
+NEVER = np.iinfo(int).max  # a task behind all
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,14 +321,21 @@ def writable(task: MapTask) -> list[int]:
 def assign(rooms: list[Room]) -> None:
     """Lowest address that is free over the whole life; the largest ranges first."""
     order = sorted(rooms, key=lambda room: (-room.bytes, room.first, room.lives[0].names))
-    firsts = np.array([room.first for room in order])
-    lasts = np.array([room.spans[-1][1] for room in order])
-    placed: list[tuple[int, Room]] = []
-    for room in order:
-        # Those that are over before the room begins, or begin behind it, need not be looked at.
-        others = (firsts[: len(placed)] <= room.spans[-1][1]) & (lasts[: len(placed)] >= room.first)
-        near = [placed[number] for number in np.flatnonzero(others)]
-        busy = sorted((begin, begin + other.bytes) for begin, other in near if other.meets(room))
+    # The times at which rooms are taken, one room behind the other; of each the number of its room.
+    spans = np.array([span for room in order for span in room.spans]).reshape(-1, 2)
+    owners = np.repeat(np.arange(len(order)), [len(room.spans) for room in order])
+    taken = np.zeros((len(order), 2), int)  # addresses of those that are placed, from and to
+    end_of_placed = 0
+    for number, room in enumerate(order):
+        # A placed room is in the way if it is taken while the room is: of the room's times, which
+        # are in order, the first that does not end before another's begins tells.
+        mine = np.array(room.spans)
+        firsts, lasts = spans[:end_of_placed].T
+        nearest = np.searchsorted(mine[:, 1], firsts)
+        begins = np.append(mine[:, 0], NEVER)[nearest]
+        met = np.zeros(number, bool)
+        met[owners[:end_of_placed][begins <= lasts]] = True
+        busy = sorted(map(tuple, taken[:number][met].tolist()))
         address = 0
         for begin, end in busy:
             if begin - address >= room.bytes:
@@ -335,7 +343,8 @@ def assign(rooms: list[Room]) -> None:
             address = max(address, end)
         address = -(-address // ALIGNMENT) * ALIGNMENT
         room.put(address)
-        placed.append((address, room))
+        taken[number] = address, address + room.bytes
+        end_of_placed += len(room.spans)
 
 
 def check_room_for_code(program: Program, fabric: Fabric) -> None:
