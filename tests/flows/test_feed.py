@@ -34,3 +34,17 @@ def test_the_transfer_at_hand() -> None:
 
 def test_without_transfers_there_is_none() -> None:
     assert _schedule().current(np.ones(2)) == -1
+
+
+def test_what_has_been_moved_comes_again() -> None:
+    ends = [(2, 2), *((2 + 3 * n + part, 2 + 2 * n) for n in range(1, 5) for part in (-1, 0))]
+    schedule = _schedule(*ends, (100, 40))
+    schedule.done = np.array([5.0, 4.0])
+    start = np.array([2.0, 2.0])
+    assert schedule.recurs(start, 3)
+    assert not schedule.recurs(start, 4)  # something else comes then
+    assert schedule.recurs(schedule.done.copy(), 100)  # nothing was moved
+    assert not schedule.recurs(np.array([3.0, 2.0]), 1)  # from within a transfer on
+    schedule.interval = np.array([1.0] * (len(ends) - 1) + [2.0, 1.0])
+    assert not schedule.recurs(start, 3)  # the last one has another pace
+    assert schedule.recurs(start, 2)

@@ -184,7 +184,7 @@ def test_sequences_count_as_heads_where_they_find_no_room(monkeypatch: pytest.Mo
 
 
 def over_columns(program: wsc.Program) -> bool:
-    """Whether products of a step add up what the tiles of a column have, as a whole or in pieces."""
+    """Whether products of a step add up what the tiles of a column have, or pieces of it."""
     stems = ("matmul_resident_over_columns", "matmul_resident_rising")
     return any(item.name.startswith(stems) for item in program.assembly.procedures)
 

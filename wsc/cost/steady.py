@@ -100,14 +100,18 @@ class Layers:
     def skip(self, walk: Walk, turn: int) -> int:
         """Turns that need no walk after ``turn``; clocks and spans are set on by as many."""
         self.marks.append(_mark(walk))
-        # What comes in blocks for each tile, or leaves so, has an order of its own.
+        # What comes in blocks for each tile, or leaves so, comes in each turn, or in none.
         self.edge.append(walk.streams.blocks)
         self.states.append(walk.stands())
         left = self.count - turn - 1
         if not left or walk.messages or not (self._stands() or self._steady()):
             return 0
+        # What the edge has moved meanwhile has to come as often as there are turns left.
+        if not walk.streams.recurs(self.edge[-2], left):
+            return 0
         middle, last = self.marks[-2], self.marks[-1]
         cycles = last.time - middle.time
+        walk.streams.move_on((self.edge[-1] - self.edge[-2]) * left)
         walk.repeat(self.number, turn, left, float(cycles.max()))
         walk.advance(cycles * left, (last.taken - middle.taken) * left)
         more = (last.tally - middle.tally) * left
@@ -118,11 +122,14 @@ class Layers:
         """Whether the last turn has left all as the one before it: the next one will, too."""
         if len(self.states) < 2 or self.states[-1] is None:
             return False
-        return self.states[-1] == self.states[-2] and bool((self.edge[-1] == self.edge[-2]).all())
+        return self.states[-1] == self.states[-2]
 
     def _steady(self) -> bool:
         """Whether the last two turns have taken the same time."""
-        if len(self.marks) < 3 or (self.edge[-1] != self.edge[-3]).any():
+        if len(self.marks) < 3:
+            return False
+        before, now = self.edge[-2] - self.edge[-3], self.edge[-1] - self.edge[-2]
+        if (before != now).any():
             return False
         first, middle, last = self.marks
         one, two = middle.time - first.time, last.time - middle.time

@@ -207,8 +207,20 @@ class Streams:
     @property
     def blocks(self) -> np.ndarray:
         """Elements of blocks so far, in and out, by stream and column."""
-        found = [feeds.done for s in self if s.in_blocks and (feeds := s.feeds) is not None]
-        return np.array(found)
+        return np.array([schedule.done for schedule in self._in_blocks()])
+
+    def recurs(self, before: np.ndarray, left: int) -> bool:
+        """Whether the edge moves so many times more what it has moved since ``blocks`` was so."""
+        found = zip(self._in_blocks(), before, strict=True)
+        return all(schedule.recurs(done, left) for schedule, done in found)
+
+    def move_on(self, more: np.ndarray) -> None:
+        """So many elements of blocks have been moved, as ``blocks`` has them."""
+        for schedule, elements in zip(self._in_blocks(), more, strict=True):
+            schedule.done = schedule.done + elements
+
+    def _in_blocks(self) -> list[Schedule]:
+        return [feeds for s in self if s.in_blocks and (feeds := s.feeds) is not None]
 
     @property
     def drained(self) -> float:

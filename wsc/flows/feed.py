@@ -47,6 +47,28 @@ class Schedule:
         """The elements of a transfer, by column."""
         return self.upto[at] - self.upto[at - 1] if at else self.upto[at]
 
+    def recurs(self, before: np.ndarray, left: int) -> bool:
+        """Whether what was moved since then comes so many times more, one behind the other.
+
+        before: ``done`` of then. Both have to be between two transfers.
+        """
+        if np.array_equal(before, self.done):
+            return True
+        begin, end = self._behind(before), self._behind(self.done)
+        last = end + (end - begin) * left
+        if begin < 0 or end <= begin or last > len(self.upto):
+            return False
+        each = np.diff(self.upto, axis=0, prepend=0)
+        told = (each, self.interval, self.lookup, self.control, self.in_turn, self.final)
+        turns = [a[begin:last].reshape(left + 1, end - begin, *a.shape[1:]) for a in told]
+        return all(bool((array == array[:1]).all()) for array in turns)
+
+    def _behind(self, done: np.ndarray) -> int:
+        """The transfer that begins where so many elements are done; -1 within one."""
+        at = int(np.searchsorted(self.upto.sum(axis=1), done.sum() + 0.5))
+        ends = self.upto[at - 1] if at else np.zeros(len(done))
+        return at if np.array_equal(ends, done) else -1
+
     def between(self, at: int, count: np.ndarray, gaps: np.ndarray) -> np.ndarray:
         """Elements of the tiles between each sampled one and the one before [rows, columns].
 
