@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.helpers import done, refused, wsc
 from wsc.cli import main as module
-from wsc.cli.main import COMMANDS
+from wsc.cli.main import COMMANDS, Interrupts
 
 HEAVY = ("numpy", "onnx", "onnxscript", "numba", "lark", "networkx", "rich", "onnxruntime")
 
@@ -100,3 +100,12 @@ def test_what_the_system_refuses(
 ) -> None:
     _failing(monkeypatch, error)
     refused(wsc("ops"), message)
+
+
+def test_an_interrupt_that_was_lost_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupts = Interrupts()
+    monkeypatch.setattr(Interrupts, "latest", interrupts)
+    Interrupts.heed()
+    interrupts.seen = True
+    with pytest.raises(KeyboardInterrupt):
+        Interrupts.heed()

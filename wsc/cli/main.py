@@ -140,6 +140,15 @@ class Interrupts:
         sys.excepthook = self._hook(sys.excepthook)
         sys.unraisablehook = self._unraisable
 
+    @classmethod
+    def heed(cls) -> None:
+        """Raise an interrupt that came and was lost: code of others may take it for a fault.
+
+        For loops that would go on without end.
+        """
+        if cls.latest is not None and cls.latest.seen:
+            raise KeyboardInterrupt
+
     def _take(self, number: int, frame: FrameType | None) -> None:
         self.seen = True
         if not self.begun or (importing(frame) and not files_under_way()):

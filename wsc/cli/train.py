@@ -26,6 +26,7 @@ from wsc.cli.completion import Word, fabrics
 from wsc.cli.costs import Asking, StepCosts, bill_dict, costing, step_costs
 from wsc.cli.estimate import Estimate, estimated, report_estimate, report_option
 from wsc.cli.holding import code_option
+from wsc.cli.main import Interrupts
 from wsc.cli.names import require_file
 from wsc.cli.outputs import require_outputs
 from wsc.cli.training import Training, training
@@ -316,6 +317,7 @@ def command(
         saved = None if resume is None else (resume, first)
         try:
             while trainer.state.step < steps:
+                Interrupts.heed()
                 results.append(trainer.step(samples.of(trainer.state.step)))
                 done = trainer.state.step
                 rows.append(row(done, results[-1]))
