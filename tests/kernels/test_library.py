@@ -17,7 +17,7 @@ from wsc.errors import CompileError
 from wsc.isa.fabric import Fabric, find_fabric
 from wsc.isa.program import Op
 from wsc.isa.statements import statements
-from wsc.kernels.library import Units, called, library, long_lines
+from wsc.kernels.library import OUTWARDS, Units, called, library, long_lines
 
 
 @pytest.mark.parametrize("count", range(1, 9))
@@ -30,9 +30,10 @@ def test_units_are_those_that_a_core_has(count: int) -> None:
     }
     units = Units.of(count)
     clears = {0} if count > 3 else set[int]()  # sums, while the chain's units are busy
-    assert used == {units.up, units.down, units.arrival, *clears}
+    rises = {OUTWARDS} if count > 4 else set[int]()  # sums, up whole columns
+    assert used == {units.up, units.down, units.arrival, *clears, *rises}
     assert used <= set(range(count))
-    assert len(used) == min(count, 4)
+    assert len(used) == min(count, 5)
 
 
 @cache

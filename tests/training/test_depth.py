@@ -115,19 +115,21 @@ def test_what_a_few_layers_stand_for() -> None:
     step = build_step(residual(13), parse_loss("mse"), parse_optimizer("adam"))
     deep = step.deep
     assert deep is not None
+    cut = deep.cut
+    assert cut is not None
     assert isinstance(step.graph, Graph)
     assert step.layers == 13
-    assert deep.cut.left == 8
+    assert cut.left == 8
     assert deep.work == step.work == multiply_accumulates(step.graph)
     given = [output.name for output in step.graph.outputs]
-    assert [name for name, _ in deep.cut.shown] == given
-    assert [output.name for output in deep.cut.all_outputs(deep.few.outputs)] == given
+    assert [name for name, _ in cut.shown] == given
+    assert [output.name for output in cut.all_outputs(deep.few.outputs)] == given
     named = {name for node in deep.few.nodes for name in node.origin}
-    assert f"h.{deep.cut.before}.up" not in named
+    assert f"h.{cut.before}.up" not in named
     again = step.recomputing().deep
     assert again is not None
     assert again.work == multiply_accumulates(step.recomputing().graph) > deep.work
-    assert deep.cut.with_constants(deep.few).constants == step.graph.constants
+    assert cut.with_constants(deep.few).constants == step.graph.constants
 
 
 def test_what_does_not_fit_is_refused_with_all_layers() -> None:
