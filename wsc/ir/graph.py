@@ -252,6 +252,11 @@ class Node:
     type: Type
     origin: tuple[str, ...] = ()
 
+    @property
+    def steps(self) -> tuple[MoveStep, ...]:
+        """Those of a movement; none of any other node."""
+        return self.op.steps if isinstance(self.op, Move) else ()
+
 
 class Raw(NamedTuple):
     """Raw little-endian data in a file, with the element type that the graph wants."""

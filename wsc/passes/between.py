@@ -112,7 +112,7 @@ class _Later:
         shape, op = node.type.shape, node.op
         if 0 in shape:
             return
-        moved = [(_steps(reader), ()) for reader in readers]
+        moved = [(reader.steps, ()) for reader in readers]
         if isinstance(op, Concat) and shape[op.axis] == len(node.inputs):
             moved = [_late(shape, steps, op.axis) for steps, _ in moved]
         steps = _common([first for first, _ in moved])
@@ -149,7 +149,7 @@ class _Later:
         if made is not None and isinstance(made.op, Move):
             if not self.users[value] and value not in self.shown:
                 self._unread(made.inputs[0], value)  # nobody wants it any more
-            source, steps = made.inputs[0], (*_steps(made), *steps)
+            source, steps = made.inputs[0], (*made.steps, *steps)
             origin = tuple(dict.fromkeys((*made.origin, *origin)))
         name = fresh_name(node.output, value, self.types)
         self._add(Node(name, Move(tidy(steps)), (source,), name, node.type, origin), node.output)
@@ -203,7 +203,7 @@ class _Later:
 
     def _cut_last(self, node: Node) -> tuple[tuple[MoveStep, ...], Slice] | None:
         """The steps of a movement with a slice of one dimension as the last of them."""
-        steps = _steps(node)
+        steps = node.steps
         cuts = [i for i, step in enumerate(steps) if isinstance(step, Slice)]
         behind = steps[cuts[-1] + 1 :] if cuts else ()
         if not cuts or not all(isinstance(step, Turn) for step in behind):
@@ -253,7 +253,7 @@ def _before_layers(graph: Graph) -> Graph:
     for number, node in enumerate(graph.nodes):
         turns = isinstance(node.op, Move) and all(isinstance(s, Turn) for s in node.op.steps)
         if turns and node.inputs[0] not in made:
-            found.setdefault((node.inputs[0], _steps(node)), []).append(number)
+            found.setdefault((node.inputs[0], node.steps), []).append(number)
     alike = [numbers for numbers in found.values() if len(numbers) > 1]
     stacks = find_layers(graph) if alike else []
     instead: dict[str, str] = {}
@@ -280,10 +280,6 @@ def _in_several(numbers: Sequence[int], stacks: Sequence[Layers]) -> bool:
         len({(n - s.start) // s.period for n in numbers if s.start <= n < s.end}) > 1
         for s in stacks
     )
-
-
-def _steps(node: Node) -> tuple[MoveStep, ...]:
-    return node.op.steps if isinstance(node.op, Move) else ()
 
 
 def _without_ones(given: Type, steps: tuple[MoveStep, ...]) -> tuple[MoveStep, ...]:

@@ -761,7 +761,7 @@ class Placer(Values):
             return None
         parts = [self.lazy.get(name) for name in join.inputs]
         moves = [part for part in parts if part is not None and isinstance(part.op, Move)]
-        pads = any(isinstance(step, Pad) for item in (node, *moves) for step in _steps(item))
+        pads = any(isinstance(step, Pad) for item in (node, *moves) for step in item.steps)
         within = self._resting(join.output) is not None
         return None if pads or within or not moves else join
 
@@ -1533,11 +1533,6 @@ class Placer(Values):
         body = (Step("index", DType.I32, (Arg(0), Lit(size))),)
         self.tasks.append(MapTask(body, (view,), out, (), origin=self.origin))
         return out
-
-
-def _steps(node: Node) -> tuple[MoveStep, ...]:
-    assert isinstance(node.op, Move)
-    return node.op.steps
 
 
 def _no_windows(op: Contract) -> bool:

@@ -137,7 +137,7 @@ def cut_apart(graph: Graph) -> Graph:
         return made[key] if steps else value
 
     for node in graph.nodes:
-        steps = node.op.steps if isinstance(node.op, Move) else ()
+        steps = node.steps
         value, before = node.inputs[0] if node.inputs else "", list[MoveStep]()
         for step in steps[:-1]:
             if isinstance(step, Slice):

@@ -479,11 +479,15 @@ class Values:
         sources: dict[str, tuple[View, tuple[MoveStep, ...]]] = {}
         for name in join.inputs:
             part = self.lazy.get(name)
-            steps = part.op.steps if part is not None and isinstance(part.op, Move) else ()
-            if not steps or _padded(steps) is not None or self.current(name) is not None:
+            steps = () if part is None else part.steps
+            if (
+                part is None
+                or not steps
+                or _padded(steps) is not None
+                or self.current(name) is not None
+            ):
                 sources[name] = self.view(name), ()
             else:
-                assert part is not None
                 sources[name] = self.view(part.inputs[0]), steps
         dtype = self.types[value].dtype
         tasks = list(self._into(join, sources, node.op.steps, dense_view(extents, dtype)))
