@@ -330,7 +330,7 @@ def _require_room(program: Program) -> None:
     from wsc.runtime.memory import available_bytes
 
     weights = (item for item in program.assembly.edge_tensors if item.kind is Kind.WEIGHT)
-    size = sum(math.prod(item.shape) * item.dtype.bytes for item in weights if item.drawn is None)
+    size = sum(item.bytes for item in weights if item.drawn is None)
     free = available_bytes()
     if free is not None and size > free:
         raise Refusal(

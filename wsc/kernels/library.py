@@ -49,9 +49,8 @@ ASIDE = 0  # the unit that no chain uses, where a core has more of them
 OUTWARDS = 4  # the unit that sends a result out beside chains and what clears their sums
 GATHER = 5  # the unit that sends what the root of a row hands on, beside these
 RISEN = 5  # the semaphore of sums that go up whole columns, on that unit too
-RISING_QUEUES = (8, 6)  # input and output queues that a core needs for them beside all else
 LONG_LINE = 16  # tiles, from which on an all-reduce in groups is quicker
-GROUPED_QUEUES = (8, 6)  # input and output queues that a core needs for it along both axes
+QUEUES = (8, 6)  # input and output queues for that along both axes, or for what rises beside it
 GROUPED_COLORS = 22  # of all flows of such a program
 
 
@@ -213,10 +212,14 @@ def rise() -> Procedure:
 
 def rises(fabric: Fabric) -> bool:
     """Whether sums can go up whole columns beside all else that cores do."""
-    queues = len(fabric.input_queues), len(fabric.output_queues)
-    enough = all(has >= needs for has, needs in zip(queues, RISING_QUEUES, strict=True))
     units = fabric.stream_units > GATHER and fabric.semaphores > RISEN
-    return enough and units and fabric.height > 1
+    return _has_queues(fabric) and units and fabric.height > 1
+
+
+def _has_queues(fabric: Fabric) -> bool:
+    """Whether a core has queues for what needs more than the usual flows do."""
+    queues = len(fabric.input_queues), len(fabric.output_queues)
+    return all(has >= needs for has, needs in zip(queues, QUEUES, strict=True))
 
 
 def clear() -> Procedure:
@@ -413,9 +416,7 @@ def barrier() -> Procedure:
 
 def long_lines(fabric: Fabric) -> frozenset[str]:
     """The axes of a mesh along which an all-reduce in groups is quicker, if cores can do it."""
-    queues = len(fabric.input_queues), len(fabric.output_queues)
-    enough = all(has >= needs for has, needs in zip(queues, GROUPED_QUEUES, strict=True))
-    if not enough or fabric.colors < GROUPED_COLORS:
+    if not _has_queues(fabric) or fabric.colors < GROUPED_COLORS:
         return frozenset()
     sizes = {"x": fabric.width, "y": fabric.height}
     return frozenset(axis for axis, size in sizes.items() if size >= LONG_LINE)
