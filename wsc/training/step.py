@@ -166,36 +166,35 @@ class Step:
 
         None where all of it is to be looked at: also for what it is refused.
         """
-        return self._deep(few=True) or self._deep(few=False)
+        return None if self.differentiate is None else self._deep(self.differentiate, few=True)
 
-    def _deep(self, few: bool) -> Deep | None:
-        """The step as that of a few layers. few: as that of a few blocks of keys, too."""
-        if self.differentiate is None:
-            return None
+    def _deep(self, differentiate: Differentiate, few: bool) -> Deep | None:
+        """The step as that of a few layers. few: and of a few blocks of keys, if it has many."""
         forward, cut = self.short or (self.forward, None)
         there = {constant.name for constant in forward.constants}
-        by = tuple(name for name in self.differentiate.by if name in there)
+        by = tuple(name for name in differentiate.by if name in there)
         grouped = self._in_groups(forward, few)
         left = left_behind(grouped)
-        if few != bool(left) or not (left or cut):
+        if not (left or cut):
             return None
+        # With all blocks, where a few do not tell enough; without blocks that would be the same.
+        more = partial(self._deep, differentiate, few=False) if left else lambda: None
         try:
-            graph = self._made(grouped, replace(self.differentiate, by=by), cut)
+            graph = self._made(grouped, replace(differentiate, by=by), cut)
         except CompileError:
-            return None
+            return more()
         whole = None
         if cut is not None:
-            whole = _with_outputs(cut, self.forward, graph, self.differentiate.by)
+            whole = _with_outputs(cut, self.forward, graph, differentiate.by)
             if whole is None:
-                return None
+                return more()
 
         def times(node: Node) -> int:
             block = numbered_block(node.name)
-            more = 0 if block is None else left.get(block, 0)
-            return (1 + more) * (1 if whole is None else whole.times(node))
+            others = 0 if block is None else left.get(block, 0)
+            return (1 + others) * (1 if whole is None else whole.times(node))
 
         work = sum(times(node) * work_of(node) for node in graph.nodes)
-        more = partial(self._deep, few=False) if left else lambda: None
         return Deep(graph, whole, work, lambda: self.graph, more)
 
     @property
