@@ -118,9 +118,11 @@ def test_a_step_is_compiled_to_text(folder: Path) -> None:
     np.save("l.npy", labels)
     ran = done(wsc("run", "s.wsa", "--engine", "values", "--seed", "1", "--input", "label=l.npy"))
     assert "w.grad" in ran.stdout
-    np.save("l.npy", labels + 1)
-    stopped = wsc("run", "s.wsa", "--engine", "values", "--seed", "1", "--input", "label=l.npy")
-    assert "index 4 is outside [-4, 4), for node 'cross_entropy'" in stopped.stderr
+    for wrong in (labels + 1, labels - 5):
+        np.save("l.npy", wrong)
+        stopped = wsc("run", "s.wsa", "--engine", "values", "--seed", "1", "--input", "label=l.npy")
+        named = next(label for label in wrong if label not in range(4))
+        assert f"{named} is outside [0, 4), for node 'cross_entropy'" in stopped.stderr
 
 
 @pytest.mark.parametrize(

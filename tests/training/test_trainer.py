@@ -659,8 +659,8 @@ def test_a_label_that_names_no_class_is_refused_and_stops_a_run(label: int) -> N
             one.step(data)
         assert one.state.step == 0
     assert made.program is not None
-    if label == -1:  # without a trainer to ask, the run itself stops
-        with pytest.raises(ExecutionFault, match="is outside"):
+    if label != 1 << 40:  # without a trainer to ask, the run itself stops
+        with pytest.raises(ExecutionFault, match=rf": {label} is outside \[0, 4\)"):
             made.program.run(data, engine="values")
     # Nothing was updated, and the next step goes on.
     data["label"][4] = -100
@@ -674,6 +674,36 @@ def test_the_label_that_is_left_out_may_be_one_that_names_a_class() -> None:
     losses = [trainer(loss="cross_entropy:ignored=-1").step(data).loss]
     losses.append(trainer().step({**data, "label": np.array([0, 1, 2, 3, -100, 0])}).loss)
     assert losses[0] == losses[1]
+
+
+def mean_of_all(weights: Batch, data: Batch) -> tuple[float, Batch]:
+    """The mean loss over all labels that count, and its gradients, in float64."""
+    w, b = (weights[name].astype(np.float64) for name in "wb")
+    counts = data["label"] != -100
+    x, label = data["x"][counts].astype(np.float64), data["label"][counts]
+    logits = x @ w.T + b
+    logs = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    grad = (np.exp(logs) - np.eye(4)[label]) / max(len(label), 1)
+    loss = -logs[np.arange(len(label)), label].sum() / max(len(label), 1)
+    return float(loss), {"w": grad.T @ x, "b": grad.sum(0)}
+
+
+@pytest.mark.parametrize("precision", ["f32", "f16"])
+def test_runs_of_a_step_count_as_their_labels_do(precision: str) -> None:
+    near = 1e-6 if precision == "f32" else 2e-3
+    made = [trainer("sgd:lr=1.0", over=over, precision=precision) for over in (1, 4)]
+    # None, most of a run, all of a run and one of another, all of them.
+    for ignored in ([], [1, 2], [0, 1, 2, 7], list(range(12))):
+        data = batch(12)
+        data["label"][ignored] = -100
+        for one in made:
+            one.prepare(data)
+            before = one.weights
+            loss, gradients = mean_of_all(before, data)
+            assert one.step(data).loss == pytest.approx(loss, rel=near, abs=near)
+            for name, gradient in gradients.items():
+                moved = before[name] - one.weights[name]
+                np.testing.assert_allclose(moved, gradient, near, near, err_msg=name)
 
 
 def test_labels_of_several_places_are_told_by_all_of_them() -> None:
@@ -710,8 +740,18 @@ def test_weights_are_the_same_on_several_wafers_also_if_workers_die() -> None:
     assert final_weights(one) == final_weights(several)
     assert several.program is not None
     several.program.labels = None  # as of a program that was loaded: only the run sees them
-    with pytest.raises(RuntimeFault, match="index 9 is outside"):
+    with pytest.raises(RuntimeFault, match="9 is outside"):
         several.step({**batch(8), "label": np.array([0, 1, 2, 3, 0, 1, 2, 9])})
+
+
+def test_four_processes_give_the_same_weights() -> None:
+    one, several = trainer(over=4), trainer(over=4, wafers=4)
+    for number in range(2):
+        data = batch(8, number)
+        # Runs with two labels that count, one, and none.
+        data["label"][[1, 4, 5]] = -100
+        assert several.step(data).loss == one.step(data).loss
+    assert final_weights(one) == final_weights(several)
 
 
 def test_four_workers_of_a_dask_cluster_give_the_same_weights() -> None:

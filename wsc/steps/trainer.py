@@ -59,7 +59,8 @@ UNSCALED = -1
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What a step gives. loss: before its update, the mean over its runs. rate: the learning rate.
+    """What a step gives. loss: before its update, the mean over all its labels that count; of a
+    loss without labels that may not count, the mean over its runs. rate: the learning rate.
     cycles: of all runs, None where the engine has no clock. seconds: that it took. again: how often
     its runs were done once more, because a gradient overflowed. norm: of all gradients, if they
     are clipped."""
@@ -75,7 +76,7 @@ class StepResult:
 @dataclass(frozen=True, slots=True)
 class _Gradients:
     """Of all runs of a step: the mean loss, cycles, and by name the mean of what goes into an
-    update."""
+    update. See ``Trainer._shares`` for the means of losses and gradients."""
 
     loss: float
     cycles: int | None
@@ -228,11 +229,13 @@ class Trainer(Shown):
         updates = image.program.updates
         total: dict[str, np.ndarray] = {}
         loss, cycles = 0.0, 0
-        for ran in self._run(image, parts):
-            loss += float(ran.outputs[LOSS])
+        for ran, share in zip(self._run(image, parts), self._shares(parts), strict=True):
+            loss += float(ran.outputs[LOSS]) * share
             cycles = None if ran.cycles is None or cycles is None else cycles + ran.cycles
             for update in updates:
                 gradient = ran.outputs[update.gradient].astype(np.float32)
+                if share != 1.0 and update.rule != "take":
+                    gradient = gradient * np.float32(share)
                 before = total.get(update.gradient)
                 total[update.gradient] = gradient if before is None else before + gradient
         if not math.isfinite(loss):
@@ -244,6 +247,21 @@ class Trainer(Shown):
             if divisor != 1.0:
                 total[update.gradient] = total[update.gradient] * np.float32(1.0 / divisor)
         return _Gradients(loss / len(parts), cycles, total)
+
+    def _shares(self, parts: Sequence[Mapping[str, np.ndarray]]) -> list[float]:
+        """By what the loss and the gradients of each run of a step are multiplied before their
+        mean is taken.
+
+        Those of a run are means over its own labels that count. A run with more of them than
+        others counts for more, so that the mean is that of all labels of the step.
+        """
+        allowed = None if self.program is None else self.program.labels
+        if allowed is None:
+            return [1.0] * len(parts)
+        counts = [allowed.counted(np.asarray(part[LABEL])) for part in parts]
+        mean = sum(counts) / len(counts)
+        # Where no label counts, all is zero.
+        return [count / mean if mean else 1.0 for count in counts]
 
     def _run(self, image: Image, parts: Sequence[Mapping[str, np.ndarray]]) -> list[Ran]:
         """The runs of a step, in order."""

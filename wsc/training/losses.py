@@ -44,6 +44,10 @@ class Labels:
     classes: int
     ignored: int
 
+    def counted(self, labels: np.ndarray) -> int:
+        """How many labels of an array count."""
+        return int(np.count_nonzero(labels != self.ignored))
+
     def refusal(self, labels: np.ndarray) -> str:
         """Why an array of labels is none; empty if it is."""
         if labels.dtype.kind not in "iu":
@@ -141,12 +145,9 @@ def _cross_entropy(build: GraphBuilder, loss: Loss, scores: Value, host: str) ->
     label = build.input(LABEL, Type(DType.I32, shape), "int64")
     wide = build.reshape(label, (*shape[:axis], 1, *shape[axis:]), "label")
     counts = build.map(lambda t: t.eq(loss.ignored).negated(), wide, hint="counts")
-    # A label that names no class stops the run; a negative one would count from the end.
+    # A label that names no class stops the run.
     checked = build.map(
-        lambda t, c: c.select((t < 0).select(t - classes, t), 0).op("index", classes),
-        wide,
-        counts,
-        hint="checked",
+        lambda t, c: c.select(t, 0).op("within", classes), wide, counts, hint="checked"
     )
     places = iota(build, classes, axis, scores.rank)
     largest = build.reduce(Reduction.MAX, scores, [axis], True, "max", still=True)
