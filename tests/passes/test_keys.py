@@ -156,6 +156,13 @@ def test_what_is_added_to_scores_and_multiplies_them_has_one_derivative(sizes: S
         np.testing.assert_allclose(found[name], array, 1e-5, 1e-5, err_msg=name)
 
 
+@pytest.mark.parametrize(("sizes", "what"), [(Sizes(8, 2), "keys"), (Sizes(2, 9), "rows")])
+def test_a_single_block_is_none(sizes: Sizes, what: str) -> None:
+    """Its operands would have the derivatives of both walks: gradients would be twice theirs."""
+    with pytest.raises(AssertionError, match=f"one block of {what}"):
+        in_blocks(step_of("gpt-neox-20b").forward, sizes)
+
+
 @pytest.mark.parametrize("masked", [0, 2, 3, 5])
 def test_blocks_of_which_all_keys_are_masked(masked: int) -> None:
     graph, random = parse_graph(MASKED), np.random.default_rng(5)

@@ -160,6 +160,10 @@ class InBlocks:
     made: dict[str, Node] = field(init=False)
 
     def __post_init__(self) -> None:
+        # An operand of which a block has all would have the derivatives of both walks.
+        shape = self.item.scores.type.shape
+        assert self.sizes.keys < shape[self.item.axis], "there is one block of keys"
+        assert self.sizes.rows < shape[rows_of(self.item)], "there is one block of rows"
         self.made = {node.output: node for node in self.inner.values()}
 
     def emit(self, build: GraphBuilder) -> Value:
