@@ -1,6 +1,7 @@
 """``python -m benchmarks.agreement``: predictions against runs; writes the table and its page.
 
-Every kind of kernel on rectangles of several shapes, small networks, and the four real ones.
+Every kind of kernel on rectangles of several shapes, small networks, training steps, and the four
+real networks.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import click
 
 from benchmarks.report import markdown_table
-from tests.cost.cases import FABRICS, KERNELS, NETWORKS
+from tests.cost.cases import FABRICS, KERNELS, NETWORKS, STEPS
 from wsc.cost.agreement import (
     FLOOR,
     KERNEL,
@@ -60,7 +61,8 @@ def main(engine: str | None, small: bool) -> None:
                 click.echo(f"  {pair.name}: {pair.predicted:,}, {pair.measured:,} measured")
         if whole:
             networks.append(Checked(name, fabric, precision, ran.predicted, ran.measured))
-    sides = [tuple(map(int, fabric.split("x"))) for fabric in (*FABRICS, *(f for f, _ in REAL))]
+    fabrics = (*FABRICS, *(step.fabric for step in STEPS), *(fabric for fabric, _ in REAL))
+    sides = [tuple(map(int, fabric.split("x"))) for fabric in fabrics]
     largest = (max(width for width, _ in sides), max(height for _, height in sides))
     # benchmarks.predictions and benchmarks.reduced have runs of their own.
     agreement = replace(
@@ -89,6 +91,9 @@ def programs(small: bool) -> Iterator[tuple[Any, ...]]:
             build(model, fabric, DType(precision), case.same_order),
             feeds,
         )
+    for step in STEPS:
+        program, feeds = step.build()
+        yield step.name, step.fabric, step.precision, True, program, feeds
     if small:
         return
     import wsc

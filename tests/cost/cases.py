@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,11 @@ import onnx
 from onnx import helper, numpy_helper
 
 from tests.frontend.cases import floats, ints, model_of, node
+from wsc.api import Program, compile_step
+from wsc.frontend.store import Seed
+from wsc.isa.fabric import find_fabric
 from wsc.models import builders
+from wsc.models.language import Task, build, find_shape
 
 Feeds = dict[str, np.ndarray]
 
@@ -176,4 +180,72 @@ NETWORKS = (
     Case("cnn", _built(lambda: builders.cnn((1, 16, 16), (6, 12), kernel=3, hidden=(40,)))),
     Case("transformer", _built(lambda: builders.transformer_encoder(2, 48, 4, 24))),
     Case("lstm", _built(lambda: builders.lstm(20, 24, 6))),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingStep:
+    """A training step of a narrow language model.
+
+    recompute: as for ``compile_step``. sram: bytes of a tile; where there are few, gradients of
+    weights are made in pieces.
+    """
+
+    model: str
+    fabric: str
+    precision: str
+    recompute: str
+    layers: int = 3
+    hidden: int = 64
+    heads: int = 4
+    batch: int = 2
+    sequence: int = 16
+    sram: int = 49_152
+
+    @property
+    def name(self) -> str:
+        """What the table calls it."""
+        return f"step of {self.model}, {self.sequence} tokens, {self.sram:,} bytes"
+
+    def build(self) -> tuple[Program, Feeds]:
+        """The program, and inputs for it.
+
+        All tokens are the first word: a prediction takes what a loop loads from SRAM for that. The
+        gradient of the table, a scatter, takes fewer cycles where words are spread over its rows.
+        """
+        sizes = {"layers": self.layers, "hidden": self.hidden, "heads": self.heads}
+        shape = find_shape(self.model).sized(**sizes, vocabulary=96)
+        model = build(shape, Task(sequence=self.sequence, batch=self.batch))
+        width, height = map(int, self.fabric.split("x"))
+        program = compile_step(
+            model,
+            optimizer="sgd",
+            fabric=replace(find_fabric("wse2").sized(width, height), sram_bytes=self.sram),
+            precision=self.precision,
+            recompute=self.recompute,
+            weights=Seed(1),
+        )
+        feeds = program.draw(0)
+        feeds["input_ids"] = np.zeros_like(feeds["input_ids"])
+        if "loss.scale" in feeds:
+            feeds["loss.scale"] = np.array(8.0, np.float32)
+        return program, feeds
+
+
+STEPS = (
+    # All that layers make stays in the tiles.
+    TrainingStep("gpt2", "16x5", "f32", "none", layers=2, hidden=48),
+    TrainingStep("gpt2", "6x16", "f16", "none", layers=2, hidden=48),
+    # It is computed again from what layers hand on, which stays too.
+    TrainingStep("gpt-neox-20b", "8x16", "f16", "layers", 2, 32, 1, 1, 256),
+    # What layers hand on leaves at the edge, and comes back.
+    TrainingStep("gpt-neox-20b", "8x6", "f16", "edge"),
+    TrainingStep("gpt-neox-20b", "12x12", "f16", "edge", 3, 32, 2, 1, 256, 32_768),
+    TrainingStep("gpt-neox-20b", "10x24", "f32", "edge", 3, 32, 2, 1, 320),
+    # Sums of the pieces of gradients rise up the columns.
+    TrainingStep("gpt-neox-20b", "8x6", "f16", "edge", sram=14_000),
+    TrainingStep("gpt-neox-20b", "12x4", "f32", "edge", sram=20_000),
+    TrainingStep("gpt-neox-20b", "12x4", "f16", "edge", sram=14_000),
+    TrainingStep("gpt-neox-20b", "4x12", "f32", "edge", sram=20_000),
+    TrainingStep("gpt-neox-20b", "7x5", "f16", "edge", sram=14_000),
 )

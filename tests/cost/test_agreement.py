@@ -25,6 +25,7 @@ from wsc.isa.parser import parse
 def test_kinds() -> None:
     names = ("move", "move_12", "map_add_max_3", "reduce_sum", "matmul_streamed_2")
     assert [kind(n) for n in names] == ["move", "move", "map", "reduce_sum", "matmul_streamed"]
+    assert {kind(n) for n in ("move_send", "move_take_3")} == {"move"}
 
 
 def test_short_kernels_have_a_floor_and_count_in_no_mean() -> None:
@@ -53,7 +54,10 @@ def test_every_kind_of_kernel_that_the_compiler_emits_is_in_the_table() -> None:
     }
     others = {"map", "gather", "scatter", "move", "copy", "load", "store", "lookup"}
     reductions = {f"reduce_{kind.value}" for kind in Reduction}
-    assert {item.kind for item in load().kinds} == contractions | reductions | others
+    steps = {f"matmul_{how}" for how in ("resident_rising", "streamed_beside")}
+    steps |= {"matmul_resident_over_columns", "risen", "settle", "clear_way"}
+    known = contractions | reductions | others | steps
+    assert {item.kind for item in load().kinds} == known
 
 
 def test_what_was_never_checked_is_said() -> None:

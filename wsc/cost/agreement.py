@@ -160,9 +160,14 @@ def _sides(item: Checked) -> tuple[int, int]:
 
 
 def kind(procedure: str) -> str:
-    """The kind of a kernel from its procedure's name: ``move_2`` is a move, maps are maps."""
+    """The kind of a kernel from its procedure's name: ``move_2`` is a move, maps are maps.
+
+    A move that goes on while a product is made is two procedures, of one kind.
+    """
     stem = re.sub(r"_\d+$", "", procedure)
-    return "map" if stem.startswith("map_") else stem
+    if stem.startswith("map_"):
+        return "map"
+    return "move" if stem in ("move_send", "move_take") else stem
 
 
 def called(program: Program) -> list[str]:
