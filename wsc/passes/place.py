@@ -299,6 +299,9 @@ class Placer(Values):
     in_groups: set[str] = field(default_factory=set[str])
     along: dict[Blocks, int] = field(default_factory=dict[Blocks, int])  # see ``sizes_along``
     of_blocks: set[str] = field(default_factory=set[str])  # what the block at hand reads of others
+    for_blocks: dict[int, tuple[Task, str]] = field(  # by identity: the node of a block at hand
+        default_factory=dict[int, "tuple[Task, str]"]
+    )
     stacks: Sequence[Layers] = ()
     made_of_blocks: set[str] = field(default_factory=set[str])  # see ``_given_by_blocks``
     begins: set[str] = field(default_factory=set[str])  # what the first node of each layer gives
@@ -452,7 +455,14 @@ class Placer(Values):
         return tuple(found)
 
     def _block(self, task: Task) -> tuple[str, int] | None:
-        """The block of keys that a task is for: what is in blocks, and the number."""
+        """The block of keys that a task is for: what is in blocks, and the number.
+
+        That of the node for which it was placed, which may bring what another block has. Of what
+        was placed for no block, as the moves that join what blocks give, that of the first value.
+        """
+        _, name = self.for_blocks.get(id(task), (task, ""))
+        if name:
+            return numbered_block(name)
         for view in (*written(task), *read(task)):
             stem = view.buffer
             while stem and stem not in self.owned:
@@ -579,6 +589,7 @@ class Placer(Values):
                 self.forget_moved(filter(computed_again, self.moved()))
                 turned = True
             before = computed_again(node.name)
+            done = len(self.tasks)
             if self._is_of_edge(node):
                 self.outside[node.output] = self.outside[node.inputs[0]]
             elif isinstance(node.op, (Move, Concat)):
@@ -587,6 +598,8 @@ class Placer(Values):
                 for name in node.inputs:
                     self.come_back(name)
                 handlers[type(node.op)](node)
+            if block:
+                self.for_blocks |= {id(task): (task, block) for task in self.tasks[done:]}
             for output in self.leaving.get(node.output, ()):
                 if output.name not in self.stored:
                     self._store(output)
