@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from wsc.isa import expr as ex
-from wsc.isa.program import Call, Loop, Mem, Op, Program, Queue, Region, Scalar, Statement
+from wsc.isa.program import Call, If, Loop, Mem, Op, Program, Queue, Region, Scalar, Statement
 from wsc.isa.statements import Use, assigned, blocks, expressions, statements
 
 End = tuple[bool, str]  # of a queue: whether it is an output queue, and the color
@@ -99,11 +99,12 @@ class Facts:
                 found |= self._ends[name]
         return frozenset(found)
 
-    def assigned(self, body: tuple[Statement, ...]) -> frozenset[str]:
-        """Registers that statements assign or loop over."""
-        if id(body) not in self._assigned:
-            self._assigned[id(body)] = frozenset(assigned(body))
-        return self._assigned[id(body)]
+    def assigned(self, statement: Loop | If) -> frozenset[str]:
+        """Registers that a statement of the program assigns or loops over."""
+        # A statement is there as long as its program, so that its number stays its own.
+        if id(statement) not in self._assigned:
+            self._assigned[id(statement)] = frozenset(assigned((statement,)))
+        return self._assigned[id(statement)]
 
     # How scopes are made.
 

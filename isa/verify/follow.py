@@ -285,7 +285,7 @@ class _Follower:
     def _if(self, branch: If, scope: Scope, window: Window, where: Mask | None) -> None:
         sides = [self._number(node, scope, window) for node in (branch.left, branch.right)]
         if sides[0] is None or sides[1] is None:
-            self._leave((*branch.then, *branch.otherwise), window)
+            self._leave(branch, window)
             return
         holds = ex.apply(branch.relation, sides[0], sides[1])
         if isinstance(holds, int):
@@ -309,7 +309,7 @@ class _Follower:
     def _loop(self, loop: Loop, scope: Scope, window: Window, where: Mask | None) -> None:
         count = self._number(loop.count, scope, window)
         if count is None:
-            self._leave((loop,), window)
+            self._leave(loop, window)
             return
         turns = int(np.max(count))
         if turns < 1:
@@ -327,7 +327,7 @@ class _Follower:
         if every or not facts.matters:
             last = count - 1
         else:
-            self._forget(loop.body, window)
+            self._forget(loop, window)
             last = count - 1 if isinstance(count, int) else None
         window[loop.register] = Value(last)
 
@@ -361,13 +361,13 @@ class _Follower:
         if skips:
             self.between.pop()
 
-    def _leave(self, body: tuple[Statement, ...], window: Window) -> None:
-        """Statements run in a way that is not known: so is all that they do."""
-        self.traffic.unknown |= self.facts.ends(body)
-        self._forget(body, window)
+    def _leave(self, statement: Loop | If, window: Window) -> None:
+        """A statement runs in a way that is not known: so is all that it does."""
+        self.traffic.unknown |= self.facts.ends((statement,))
+        self._forget(statement, window)
 
-    def _forget(self, body: tuple[Statement, ...], window: Window) -> None:
-        window.update(dict.fromkeys(self.facts.assigned(body), NOBODY_KNOWS))
+    def _forget(self, statement: Loop | If, window: Window) -> None:
+        window.update(dict.fromkeys(self.facts.assigned(statement), NOBODY_KNOWS))
 
     # Instructions.
 

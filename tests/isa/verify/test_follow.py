@@ -60,3 +60,15 @@ def test_different_rows_of_operands_are_found_in_all_tiles(columns: list[list[in
     wanted = np.stack(np.broadcast_arrays(*arrays), axis=-1)
     assert (rows[places] == wanted).all()
     assert len({tuple(row) for row in rows.tolist()}) == len(rows) <= wanted[..., 0].size
+
+
+def test_what_only_a_run_knows_is_forgotten_by_its_own_guard() -> None:
+    """Behind each of many guards on a loaded number nobody knows the register that it sets."""
+    names = [f"place{number}" for number in range(40)]
+    text = "\ntensor buf : f32[4] at 0 size 16\nregion all at 0,0 size 1x1\nmain all\n"
+    text += "".join(f"  i.set {name}, 16\n" for name in names)  # beyond the tensor
+    text += "  i.load number, [buf]\n"
+    for name in names:
+        text += f"  if number == 0\n    i.set {name}, 0\n  else\n    i.set {name}, 4\n  end\n"
+    text += "".join(f"  mov.f32 [buf + {name}], 1.0\n" for name in names) + "end\n"
+    verify(program(text, "1x1"), find_fabric("wse2"))
