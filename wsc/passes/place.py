@@ -1038,6 +1038,9 @@ class Placer(Values):
         # The sums of a piece go up the columns, and out, while the next one is made.
         rising = self._rises(cut.choice) and len(self.leaving[node.output]) == 1
         sums, value = self._room_of_sums(node, cut.choice) if rising else (None, None)
+        if sums is not None:
+            count = shape[cut.axis] // cut.size
+            self.rising[sums.buffer] = count * self._cycles_of_piece(cut.choice)
         coming: int | None = None  # where the piece before begins, whose sums are on their way
         for start in range(0, shape[cut.axis], cut.size):
             starts = tuple(start if i == cut.axis else 0 for i in range(len(shape)))
