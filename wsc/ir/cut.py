@@ -96,8 +96,8 @@ class Cut:
         """The names in all turns of a loop over layers, upwards or downwards.
 
         families: those of ``families`` or of ``edge``. texts: in the turns of the layers that are
-            there; the first and the last ones may be names of nodes that are of no layer, and that of
-            the last turn the one before it once more. together: layers in one turn.
+            there; the first and the last ones may be names of nodes that are of no layer, and the
+            last one may be the one before it once more. together: layers in one turn.
 
         Raises:
             NotAlike: they do not follow from these.

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import ceil, prod
 
-from wsc.cost import CostModel
 from wsc.ir.layout import View
 from wsc.ir.tasks import Arrived, ContractTask, Load, MoveTask, Part, Risen, Run, Task
 from wsc.isa.program import Kind
-from wsc.isa.types import DType
 from wsc.passes.lives import buffers_of
+from wsc.passes.parts import crossing, is_empty, parts
 from wsc.passes.values import Values
 
 
 @dataclass(frozen=True, slots=True)
 class _Pieces:
-    """Tasks ``begin`` to ``end - 1`` of a layer make a gradient in pieces, in ``cycles``."""
+    """Tasks ``begin`` to ``end - 1`` of a layer make a gradient in pieces.
+
+    cycles: that they take at least.
+    """
 
     begin: int
     end: int
@@ -102,9 +103,10 @@ def _turn(
         # It stays beyond the next one's arrival, which has to be in the same place in each layer.
         found[item.place] = MoveTask(view, (), load.out, None, barrier=False, origin=load.origin)
         for pieces, part in item.parts:
-            come = replace(other, out=room, part=part, beside=True)
+            # For what this layer is handed, as far as names say: they go on evenly, and end here.
+            come = replace(load, source=other.source, out=room, part=part, beside=True)
             more.append((pieces.begin, come))
-            more.append((pieces.end, Arrived((room,), origin=other.origin)))
+            more.append((pieces.end, Arrived((room,), origin=load.origin)))
     for place, task in sorted(more, key=lambda entry: entry[0], reverse=True):
         found.insert(place, task)
     return found
@@ -122,7 +124,7 @@ def _planned(values: Values, layers: Run, turns: Sequence[Sequence[Task]]) -> li
         if not _comes_back(values, task):
             continue
         assert isinstance(task, Load)
-        cycles, size = _cycles(values, task.out), values.buffers[task.out.buffer].bytes
+        cycles, size = crossing(task.out, values.fabric), values.buffers[task.out.buffer].bytes
         taken: list[_Pieces] = []
         while pieces and sum(item.cycles for item in taken) < cycles:
             if pieces[-1].begin < place:
@@ -136,7 +138,8 @@ def _planned(values: Values, layers: Run, turns: Sequence[Sequence[Task]]) -> li
                 bytes_ + size * (number <= place or number >= taken[-1].begin)
                 for number, bytes_ in enumerate(alive)
             ]
-            found.append(_Coming(place, tuple(_parts(task.out, taken))))
+            cut = zip(taken, parts(task.out, [item.cycles for item in taken]), strict=True)
+            found.append(_Coming(place, tuple(pair for pair in cut if not is_empty(pair[1]))))
     return found
 
 
@@ -179,33 +182,4 @@ def _alive(values: Values, layers: Run) -> list[int]:
     for more in change[:-1]:
         held += more
         found.append(held)
-    return found
-
-
-def _cycles(values: Values, view: View) -> int:
-    """Cycles in which the edge feeds all of a value, a block for each tile."""
-    cost, mesh = CostModel(values.fabric), values.mesh
-    rows = mesh.height * cost.edge_interval(mesh.width, DType.F32)  # a control wavelet behind each
-    size = prod(view.shape) * view.dtype.bytes
-    down = mesh.height * view.local_size * cost.link
-    return ceil(max(size / values.fabric.io_bytes_per_cycle, down) + rows)
-
-
-def _parts(view: View, pieces: Sequence[_Pieces]) -> list[tuple[_Pieces, Part]]:
-    """Parts of what each tile has of a value, as long as the pieces beside which they come."""
-    extents = view.extents
-    place = max(
-        (number for number, extent in enumerate(extents) if extent.axis),
-        key=lambda number: extents[number].length,
-    )
-    length, whole = extents[place].length, sum(item.cycles for item in pieces)
-    found: list[tuple[_Pieces, Part]] = []
-    begin = until = 0
-    for item in pieces:
-        until += item.cycles
-        end = length * until // whole
-        if end > begin:
-            part = () if (begin, end) == (0, length) else (place, begin, end)
-            found.append((item, part))
-        begin = end
     return found

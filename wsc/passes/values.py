@@ -66,7 +66,7 @@ class Values:
     them that have left the fabric before, and in which layout they come back. beside:
     (value, edge tensor) of what leaves beside the outputs: lengths and high words. stored: outputs
     that have left. origin: ONNX nodes that the next tasks are for. inside, shared: see ``apart``.
-    rising: predicted cycles of gradients in pieces, by the buffer of the sums that rise.
+    rising: cycles that gradients in pieces take at least, by the buffer of the sums that rise.
     """
 
     graph: Graph
