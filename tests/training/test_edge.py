@@ -107,12 +107,76 @@ def test_it_leaves_while_the_longest_product_of_its_layer_is_made(
     (name,) = {p.name for p in beside.assembly.procedures if p.name.endswith("_beside")}
     assert drains(beside.assembly)
     assert abs(predict(beside.assembly, beside.fabric).cycles / found.cycles - 1) < 0.05
-    monkeypatch.setattr("wsc.passes.place._hides", lambda choice, value: False)
+    monkeypatch.setattr("wsc.passes.place._hides", lambda *given: False)
     plain, wanted = run()
     assert name not in {p.name for p in plain.assembly.procedures}
     assert found.cycles < wanted.cycles
     for output, array in wanted.outputs.items():
         assert (found.outputs[output] == array).all(), output
+
+
+def at_the_edge(
+    hidden: int, tokens: int, precision: str = "f32", **options: Any
+) -> tuple[wsc.Program, dict[str, np.ndarray], int]:
+    """A step whose layers send away what they are handed, its outputs and its cycles.
+
+    All engines agree on both, no race is found, and the prediction holds.
+    """
+    program = step("edge", decoder(3, hidden=hidden, tokens=tokens), precision=precision, **options)
+    random = np.random.default_rng(4)
+    shape = (1, tokens, hidden)
+    feeds = {name: random.standard_normal(shape).astype(np.float32) for name in ("x", "label")}
+    if precision == "f16":
+        feeds["loss.scale"] = np.array(8.0, np.float32)
+    found = program.run(feeds, engine="reference", check_races=True)
+    values = program.run(feeds, engine="values")
+    for name, array in found.outputs.items():
+        assert (values.outputs[name] == array).all(), name
+    assert program.run(feeds, engine="time").cycles == found.cycles
+    assert abs(program.estimate().cycles / found.cycles - 1) < 0.05
+    return program, found.outputs, found.cycles
+
+
+def crossings(program: wsc.Program, direction: Direction) -> list[int]:
+    """How many entries of the schedule move each tensor that is kept in a direction."""
+    moved = [transfer.tensor for transfer in named(program.assembly, direction)]
+    return [moved.count(tensor.name) for tensor in kept(program.assembly)]
+
+
+def test_it_leaves_in_parts_where_one_product_is_too_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, wanted, _ = at_the_edge(40, 12, fabric="5x4")
+    monkeypatch.setattr("wsc.passes.place.Placer._least_cycles", lambda self, node: 1)
+    program, found, _ = at_the_edge(40, 12, fabric="5x4")
+    # Of the eight features of a tile some for each of the six products of a layer.
+    assert crossings(program, Direction.DRAIN) == [6, 6, 6]
+    for name, array in wanted.items():
+        assert (found[name] == array).all(), name
+
+
+@pytest.mark.parametrize(
+    ("mesh", "precision", "parts"), [("4x3", "f32", 1), ("3x4", "f16", 2), ("1x5", "f32", 2)]
+)
+def test_it_comes_a_layer_ahead_while_gradients_are_made(
+    mesh: str, precision: str, parts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wsc.passes.place.WHOLE", 0.0)
+    monkeypatch.setattr("wsc.passes.place.PIECE", 0.01)
+    if parts > 1:  # as much of it as there is beside the last gradients of a layer
+        monkeypatch.setattr("wsc.passes.ahead.crossing", lambda view, fabric: 1 << 40)
+    options: dict[str, Any] = {"fabric": f"wse2:{mesh}", "settings": {"io.bytes_per_cycle": 4}}
+    program, found, cycles = at_the_edge(16, 10, precision, **options)
+    # The loop has two layers; the last one brings once more what it had itself.
+    assert crossings(program, Direction.FEED)[::2] == [1, 1]
+    assert crossings(program, Direction.FEED)[1] > 2 * (parts - 1)
+    assert any(p.name.startswith("load_beside") for p in program.assembly.procedures)
+    monkeypatch.setattr("wsc.passes.stack.ahead", lambda values, layers: layers)
+    plain, wanted, slower = at_the_edge(16, 10, precision, **options)
+    assert crossings(plain, Direction.FEED) == [1, 1, 1]
+    assert cycles < slower
+    for name, array in wanted.items():
+        assert (found[name] == array).all(), name
 
 
 def test_weights_become_the_same() -> None:

@@ -101,9 +101,10 @@ class Streams:
             lanes.strands[color, leaves] = self._strand_at(color, strands, lanes, leaves)
         return lanes.strands[color, leaves]
 
-    def in_blocks(self, color: str, lanes: Lanes) -> bool:
-        """Whether tiles of a column send blocks of their own on a color, one after the other."""
-        strand = self._strand(color, lanes, True)
+    def in_blocks(self, color: str, lanes: Lanes, leaves: bool) -> bool:
+        """Whether tiles of a column send (or take) blocks of their own on a color, one after the
+        other."""
+        strand = self._strand(color, lanes, leaves)
         return strand is not None and self.site.streams[strand.flow].in_blocks
 
     def _strand_at(

@@ -452,7 +452,8 @@ class Threads:
         rows, pace = (_spread(part, size) for part in (shape.rows, shape.pace))
         work = Work(lanes, start, rows, pace)
         if mark is not None:
-            work.apart = self.streams.in_blocks(made.sends, lanes)
+            sent = self.streams.in_blocks(made.sends, lanes, leaves=True)
+            work.apart = sent or self.streams.in_blocks(made.receives, lanes, leaves=False)
             self.busy[mark.unit] |= lanes.mask
             if mark.semaphore is not None:
                 token = Token.promise(lanes)

@@ -96,8 +96,8 @@ class Cut:
         """The names in all turns of a loop over layers, upwards or downwards.
 
         families: those of ``families`` or of ``edge``. texts: in the turns of the layers that are
-            there; the first and the last ones may be names of nodes that are of no layer. together:
-            layers in one turn.
+            there; the first and the last ones may be names of nodes that are of no layer, and the
+            last one may be the one before it once more. together: layers in one turn.
 
         Raises:
             NotAlike: they do not follow from these.
@@ -110,6 +110,8 @@ class Cut:
             return [texts[0]] * (len(texts) + more)
         within = [number for number, text in enumerate(texts) if text in family]
         first, last = within[0], within[-1]
+        if last > first and texts[last] == texts[last - 1]:
+            last = within.pop() - 1
         layers = [family.index(texts[number]) for number in within]
         there = [self._place(layer) for layer in layers]
         step = together if layers[0] < layers[-1] else -together

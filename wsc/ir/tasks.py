@@ -44,6 +44,10 @@ Nodes = Annotated[_T, Role.NODES]
 Movement = Annotated[_T, Role.MOVEMENT]
 Fact = Annotated[_T, Role.FACT]
 
+# Of what each tile holds along a dimension, the indices from one on and before another, counted
+# from its first one: (dimension, first, end). All of it is ().
+Part = tuple[int, ...]
+
 TASKS: dict[str, type[Task]] = {}  # every kind of task by its name
 ROLES: dict[type[Task], dict[str, Role]] = {}
 _HOLDS = {Role.READ: View, Role.WRITE: View, Role.SCRATCH: str, Role.EDGE: str, Role.NODES: str}
@@ -106,11 +110,22 @@ class Load(Task):
     """Bring edge tensor ``source`` into ``out`` (an input, or a constant from the store).
 
     fill: what halo and padding hold where they lie outside the tensor; None if nobody reads that.
+    part: the part of it that comes; see ``Part``.
+    beside: a stream unit takes it in while the core goes on, until ``Arrived``.
     """
 
     source: Edge[str]
     out: Write[View]
     fill: float | None = None
+    part: Fact[Part] = ()
+    beside: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived(Task):
+    """Wait until a stream unit has taken in ``values``, which are on their way."""
+
+    values: Read[tuple[View, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +133,13 @@ class Store(Task):
     """Send ``value`` out as edge tensor ``target``.
 
     shape: of the tensor, where the value is a part of it: its extents then end where the part does.
+    part: the part of the value that leaves; see ``Part``.
     """
 
     value: Read[View]
     target: Edge[str]
     shape: tuple[int, ...] = ()
+    part: Fact[Part] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +222,8 @@ class ContractTask(Task):
       get them, for ``Risen`` (combined "y", a result in f32).
     target: edge tensor as which the result leaves, block after block along the rows, while later
       ones are made; "" where it stays (reduce, not ordered).
-    beside: a value that leaves up the columns meanwhile, as the edge tensor ``away`` (reduce).
+    beside: a value of which ``part`` leaves up the columns meanwhile, as a part of the edge tensor
+      ``away`` (reduce).
     """
 
     index_a: tuple[Index, ...]
@@ -231,6 +249,7 @@ class ContractTask(Task):
     target: Edge[str] = ""
     beside: Read[View | None] = None
     away: Edge[str] = ""
+    part: Fact[Part] = ()
 
 
 @dataclass(frozen=True, slots=True)

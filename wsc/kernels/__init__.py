@@ -8,6 +8,7 @@ from typing import Any
 
 from wsc.ir.tasks import (
     TASKS,
+    Arrived,
     Aside,
     ContractTask,
     GatherTask,
@@ -38,13 +39,21 @@ from wsc.kernels.gather import emit_gather
 from wsc.kernels.movement import emit_move
 from wsc.kernels.reduce import emit_reduce
 from wsc.kernels.scatter import emit_scatter
-from wsc.kernels.transfer import emit_aside, emit_load, emit_lookup, emit_risen, emit_store
+from wsc.kernels.transfer import (
+    emit_arrived,
+    emit_aside,
+    emit_load,
+    emit_lookup,
+    emit_risen,
+    emit_store,
+)
 
 KERNELS: dict[type, Callable[[Any, Context], Emission]] = {
     Load: emit_load,
     Store: emit_store,
     Risen: emit_risen,
     Aside: emit_aside,
+    Arrived: emit_arrived,
     MapTask: emit_map,
     ReduceTask: emit_reduce,
     ContractTask: emit_contract,

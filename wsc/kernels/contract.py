@@ -299,7 +299,7 @@ def _reduce(task: ContractTask, context: Context) -> Emission:
             asm.signal(ARRIVED, 1)
     half_base = asm.set(asm.register("half"), Name(task.accumulator))
     if task.beside is not None:
-        send_north(asm, task.beside, context)
+        send_north(asm, task.beside, context, task.part)
     with asm.loop("owner", owners) as owner:
         if task.beside is not None:
             # Rows of tiles have their turns at equal distances over those of the owners.
@@ -342,7 +342,8 @@ def _reduce(task: ContractTask, context: Context) -> Emission:
     if task.target:
         feeds = (*feeds, western_drain(task.out, task.target, context, task.origin))
     if task.beside is not None:
-        feeds = (*feeds, northern_drain(task.beside, task.away, (), context, task.origin))
+        drain = northern_drain(task.beside, task.away, (), context, task.origin, task.part)
+        feeds = (*feeds, drain)
     way = "to the last column and back to the owner" if task.ordered else "to the owner"
     doc: tuple[str, ...] = (
         "Blocks of outputs, one owner column after the other; partial sums run along the row",

@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 from wsc.flows import COLLECT, INDICES, LEAVE, REGION, SCATTER, WEIGHTS
 from wsc.ir.layout import View, is_plain, start, valid
-from wsc.ir.tasks import Aside, Load, LookupTask, Risen, Store
+from wsc.ir.tasks import Arrived, Aside, Load, LookupTask, Part, Risen, Store
 from wsc.isa.expr import Expr, H, Int, Name, X, Y, binary, maximum, minimum, substitute
 from wsc.isa.program import Asynchronous, Dim, Direction, Extent, Lookup, Transfer
 from wsc.isa.types import Control, DType, Side
 from wsc.kernels.asm import Asm, At, Emission
 from wsc.kernels.context import Context, row_major
-from wsc.kernels.library import ASIDE, LEFT, OUTWARDS, RISEN
+from wsc.kernels.library import ARRIVED, ASIDE, LEFT, OUTWARDS, RISEN, Units
 
 ROW = "r"
 
@@ -27,21 +27,34 @@ def _inside(extent: Extent, context: Context, at: Expr | None = None) -> tuple[E
     return begin, maximum(0, minimum(extent.size, first + extent.length) - begin)
 
 
+def _within(number: int, begin: Expr, count: Expr, part: Part) -> tuple[Expr, Expr, int]:
+    """What a part leaves of a tile's indices along a dimension: the first one and how many; and how
+    many are before it."""
+    if not part or part[0] != number:
+        return begin, count, 0
+    _, first, end = part
+    return begin + first, maximum(0, minimum(count, end) - first), first
+
+
 def _walk(
-    view: View, context: Context, shape: tuple[int, ...] = (), along: str = "y"
+    view: View,
+    context: Context,
+    shape: tuple[int, ...] = (),
+    along: str = "y",
+    part: Part = (),
 ) -> tuple[Expr, tuple[Dim, ...]]:
     """The edge's walk over a tile's part: offset and dims; its place in its line is the name ``r``.
 
     The edge holds the elements in row-major order; the view may have them under another shape.
     shape: of all of them, where the view has a part. along: the axis of the line, which is a column
-        of tiles, or a row.
+        of tiles, or a row. part: what is walked over of what the tile has.
     """
     offset: Expr = Int(0)
     dims: list[Dim] = []
     strides = row_major(shape or view.shape)
     for number, (extent, stride) in enumerate(zip(view.extents, strides, strict=True)):
         at = Name(ROW) if extent.axis == along else None
-        begin, count = _inside(extent, context, at)
+        begin, count, _ = _within(number, *_inside(extent, context, at), part)
         offset = offset + begin * stride + Name(f"d{number}") * stride
         dims.append(Dim(f"d{number}", count))
     return _drop_ones(offset, dims)
@@ -53,27 +66,32 @@ def _drop_ones(offset: Expr, dims: list[Dim]) -> tuple[Expr, tuple[Dim, ...]]:
     return substitute(offset, ones), kept
 
 
-def _tile_space(view: View, context: Context) -> tuple[At, list[tuple[str, Expr]]]:
+def _tile_space(view: View, context: Context, part: Part = ()) -> tuple[At, list[tuple[str, Expr]]]:
     base: Expr = Name(view.buffer)
     dims: list[tuple[str, Expr]] = []
     for number, (extent, stride) in enumerate(zip(view.extents, view.strides, strict=True)):
-        begin, count = _inside(extent, context)
+        begin, count, before = _within(number, *_inside(extent, context), part)
         dims.append((f"d{number}", count))
         if not is_plain(extent):
             base = base + (begin - start(extent)) * stride
+        elif before:
+            base = base + before * stride
     return At(base, {f"d{i}": s for i, s in enumerate(view.strides)}), dims
 
 
 def emit_load(task: Load, context: Context) -> Emission:
     """A constant or an input: multicast where rows hold the same, scattered where not."""
     asm = Asm(context.fabric.dimensions)
-    memory, dims = _tile_space(task.out, context)
+    memory, dims = _tile_space(task.out, context, task.part)
     if task.fill is not None:
         asm.fill(Name(task.out.buffer), task.out.dtype, task.fill, task.out.local_size)
     split = task.out.on("y") is not None
     strand = (SCATTER if split else WEIGHTS).strand
-    asm.vector("mov", task.out.dtype, memory, strand.queue(), dims=dims)
-    offset, walk = _walk(task.out, context)
+    unit = None
+    if task.beside:
+        unit = Asynchronous(Units.of(context.fabric.stream_units).arrival, ARRIVED)
+    asm.vector("mov", task.out.dtype, memory, strand.queue(), dims=dims, asynchronous=unit)
+    offset, walk = _walk(task.out, context, part=task.part)
     feed = Transfer(
         Direction.FEED,
         strand.name,
@@ -89,13 +107,24 @@ def emit_load(task: Load, context: Context) -> Emission:
         nodes=task.origin,
     )
     what = "scattered over" if split else "multicast down"
-    return Emission("load", asm.body, (feed,), (f"Take a tensor from the edge, {what} columns.",))
+    doc = f"Take a tensor from the edge, {what} columns."
+    if task.beside:
+        doc = f"A unit takes a tensor from the edge, {what} columns, while the core goes on."
+    return Emission("load_beside" if task.beside else "load", asm.body, (feed,), (doc,))
+
+
+def emit_arrived(task: Arrived, context: Context) -> Emission:
+    """What a unit takes in is there."""
+    del task
+    asm = Asm(context.fabric.dimensions)
+    asm.wait(ARRIVED, 1)
+    return Emission("arrived", asm.body, (), ("Wait until what the unit takes in is there.",))
 
 
 def emit_store(task: Store, context: Context) -> Emission:
     """An output: each tile of a column sends its part, from the north end to the south."""
     asm = Asm(context.fabric.dimensions)
-    memory, dims = _tile_space(task.value, context)
+    memory, dims = _tile_space(task.value, context, task.part)
     split, across = task.value.on("y") is not None, task.value.on("x") is not None
 
     def send() -> None:
@@ -110,15 +139,20 @@ def emit_store(task: Store, context: Context) -> Emission:
             else:
                 with asm.when(X, "==", 0):
                     send()
-    drain = northern_drain(task.value, task.target, task.shape, context, task.origin)
+    drain = northern_drain(task.value, task.target, task.shape, context, task.origin, task.part)
     return Emission("store", asm.body, (drain,), ("Send a tensor out at the north edge.",))
 
 
 def northern_drain(
-    value: View, target: str, shape: tuple[int, ...], context: Context, nodes: tuple[str, ...]
+    value: View,
+    target: str,
+    shape: tuple[int, ...],
+    context: Context,
+    nodes: tuple[str, ...],
+    part: Part = (),
 ) -> Transfer:
     """What the north edge takes of a value, of one tile of a column after the other."""
-    offset, walk = _walk(value, context, shape)
+    offset, walk = _walk(value, context, shape, part=part)
     if value.on("x") is None:  # the first column sends; the other ports take nothing
         walk = (Dim("once", binary("==", X, 0)), *walk)
     return Transfer(
@@ -158,9 +192,10 @@ def emit_risen(task: Risen, context: Context) -> Emission:
     return Emission("risen", asm.body, (drain,), doc)
 
 
-def send_north(asm: Asm, value: View, context: Context) -> None:
-    """A stream unit sends a tile's part up its column when that lets it; it signals ``LEFT``."""
-    memory, dims = _tile_space(value, context)
+def send_north(asm: Asm, value: View, context: Context, part: Part = ()) -> None:
+    """A stream unit sends what a tile has of a value, or a part of that, up its column when that
+    lets it; it signals ``LEFT``."""
+    memory, dims = _tile_space(value, context, part)
     unit, queue = Asynchronous(OUTWARDS, LEFT), COLLECT.strand.queue()
     asm.vector("mov", value.dtype, queue, memory, dims=dims, asynchronous=unit)
 

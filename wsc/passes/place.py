@@ -10,6 +10,7 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby, product
+from math import ceil
 from typing import ClassVar
 
 from wsc.cost import CostModel
@@ -62,6 +63,7 @@ from wsc.ir.tasks import (
     LookupTask,
     MapTask,
     MoveTask,
+    Part,
     Placed,
     ReduceTask,
     Risen,
@@ -79,6 +81,7 @@ from wsc.ir.text import show_operation
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import Extent, Kind
 from wsc.isa.shown import named
+from wsc.isa.table import Timing
 from wsc.isa.types import DType
 from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
@@ -106,6 +109,7 @@ from wsc.passes.groups import read_in_groups
 from wsc.passes.keys import Blocks, laid_out, left_behind, sizes_along
 from wsc.passes.layers import Layers, find_layers
 from wsc.passes.near import FAR, block_near, spread_sizes
+from wsc.passes.parts import crossing, is_empty, parts
 from wsc.passes.pieces import PIECE, WHOLE, Pieces, pieces
 from wsc.passes.spread import Split, Spread, aligned, split_of, spreads, weigh
 from wsc.passes.stack import place_stack, stays_alike
@@ -182,11 +186,15 @@ class Place(Pass[Graph, Placed]):
                 if name not in edge:
                     yield f"{what}, names an edge tensor '{name}' that is not there"
         stores = [task for task in after.tasks if isinstance(task, Store)]
-        stored = [task.target for task in stores if not task.shape]
-        risen = {task.target for task in after.tasks if isinstance(task, Risen)}
-        stored += {task.target for task in stores if task.shape} | risen  # sent out part by part
         products = [task for task in after.tasks if isinstance(task, ContractTask)]
-        stored += [name for task in products for name in (task.target, task.away) if name]
+        whole = [task.target for task in stores if not (task.shape or task.part)]
+        whole += [task.target for task in products if task.target]
+        whole += [task.away for task in products if task.away and not task.part]
+        # What is sent out part by part counts once.
+        in_parts = {task.target for task in stores if task.shape or task.part}
+        in_parts |= {task.target for task in after.tasks if isinstance(task, Risen)}
+        in_parts |= {task.away for task in products if task.part}
+        stored = [*whole, *in_parts]
         sent = (Kind.OUTPUT, Kind.KEPT)
         wanted = [tensor.name for tensor in after.edge_tensors if tensor.kind in sent]
         if self.cut is not None:
@@ -305,8 +313,8 @@ class Placer(Values):
     stacks: Sequence[Layers] = ()
     made_of_blocks: set[str] = field(default_factory=set[str])  # see ``_given_by_blocks``
     begins: set[str] = field(default_factory=set[str])  # what the first node of each layer gives
-    leaving_beside: dict[str, tuple[Node, View]] = field(  # by the product during which it leaves
-        default_factory=dict[str, "tuple[Node, View]"]
+    leaving_beside: dict[str, tuple[Node, View, Part]] = field(  # by the product meanwhile
+        default_factory=dict[str, "tuple[Node, View, Part]"]
     )
 
     def __post_init__(self) -> None:
@@ -950,12 +958,12 @@ class Placer(Values):
         right = None if streamed else self.bring(b, choice.b, outside=around)
         out = self.fresh(node.output, node.type.dtype, choice.out)
         task = choice.task(op, left, right, self.outside[b] if streamed else "", out, self.origin)
-        keep, beside = self.leaving_beside.pop(node.output, (None, None))
-        if keep is not None and beside is not None:
-            if streamed and choice.reduce and _hides(choice, beside):
-                task = replace(task, beside=beside, away=keep.output)
+        if node.output in self.leaving_beside:
+            keep, beside, part = self.leaving_beside.pop(node.output)
+            if streamed and choice.reduce and _hides(choice, beside, part):
+                task = replace(task, beside=beside, away=keep.output, part=part)
             else:
-                self.tasks.append(Store(beside, keep.output, origin=keep.origin))
+                self.tasks.append(Store(beside, keep.output, part=part, origin=keep.origin))
         target = self._leaving_west(node, choice)
         if target:
             task = replace(task, target=target)
@@ -964,9 +972,10 @@ class Placer(Values):
         self.homes[node.output] = out
 
     def leaves_beside(self, node: Node, view: View) -> bool:
-        """Whether what a node sends away leaves during the longest product of its layer.
+        """Whether what a node sends away leaves during the longest products of its layer.
 
-        A stream unit of each tile sends its part, one row after the other.
+        A stream unit of each tile sends its block, or a part of it, one row after the other. There
+        are as many products as take the time.
         """
         able = self.fabric.stream_units > OUTWARDS and self.fabric.semaphores > LEFT
         if not able or {"x", "y"} - {extent.axis for extent in view.extents}:
@@ -979,11 +988,21 @@ class Placer(Values):
             and weights.intersection(item.inputs)
             and item.output not in self.leaving_beside
         ]
-        longest = max(products, key=work_of, default=None)
-        if longest is None:
-            return False
-        self.leaving_beside[longest.output] = (node, view)
-        return True
+        cycles = {item.output: self._least_cycles(item) for item in products}
+        needed, taken = crossing(view, self.fabric), list[str]()
+        for item in sorted(products, key=work_of, reverse=True):
+            if sum(cycles[name] for name in taken) < needed:
+                taken.append(item.output)
+        for name, part in zip(taken, parts(view, [cycles[n] for n in taken]), strict=True):
+            if not is_empty(part):
+                self.leaving_beside[name] = (node, view, part)
+        return bool(taken)
+
+    def _least_cycles(self, product: Node) -> int:
+        """Cycles of all cores for the multiply-accumulates of a product, if none waits."""
+        dtype = self.types[product.inputs[0]].dtype
+        peak = self.fabric.timing[Timing.MULTIPLY_ACCUMULATE].peak(dtype)
+        return ceil(work_of(product) / (peak * self.mesh.width * self.mesh.height))
 
     def _rest_of_layer(self, node: Node) -> tuple[Node, ...]:
         """The nodes behind one in its layer; none where it is in no layer."""
@@ -1051,6 +1070,8 @@ class Placer(Values):
         # The sums of a piece go up the columns, and out, while the next one is made.
         rising = self._rises(cut.choice) and len(self.leaving[node.output]) == 1
         sums, value = self._room_of_sums(node, cut.choice) if rising else (None, None)
+        if sums is not None:
+            self.rising[sums.buffer] = self._least_cycles(node)
         coming: int | None = None  # where the piece before begins, whose sums are on their way
         for start in range(0, shape[cut.axis], cut.size):
             starts = tuple(start if i == cut.axis else 0 for i in range(len(shape)))
@@ -1555,14 +1576,18 @@ def _no_windows(op: Contract) -> bool:
     )
 
 
-def _hides(choice: Choice, value: View) -> bool:
-    """Whether it is quicker if a value leaves during a product than if the core sends it.
+def _hides(choice: Choice, value: View, part: Part) -> bool:
+    """Whether it is quicker if a part of a value leaves during a product than if the core sends it.
 
     Each owner's turn looks whose row has its own, and each row waits in one of them.
     """
     rows = max(-(-e.size // e.step) for e in value.extents if e.axis == "y")
     owners = max(-(-e.size // e.step) for e in choice.out if e.axis == "x")
-    hidden = min(rows * value.local_size, choice.bound.roofline)
+    words = value.local_size
+    if part:
+        place, first, end = part
+        words = words // value.extents[place].length * (end - first)
+    hidden = min(rows * words, choice.bound.roofline)
     return hidden > LOOKED * (rows + owners)
 
 

@@ -66,6 +66,7 @@ class Values:
     them that have left the fabric before, and in which layout they come back. beside:
     (value, edge tensor) of what leaves beside the outputs: lengths and high words. stored: outputs
     that have left. origin: ONNX nodes that the next tasks are for. inside, shared: see ``apart``.
+    rising: cycles that gradients in pieces take at least, by the buffer of the sums that rise.
     """
 
     graph: Graph
@@ -91,6 +92,7 @@ class Values:
     inside: Set[str] | None = None
     shared: list[Task] = field(default_factory=list)
     readers: dict[str, list[Node]] = field(default_factory=dict[str, list[Node]])
+    rising: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.mesh = Mesh(self.fabric.width, self.fabric.height)

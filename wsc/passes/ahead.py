@@ -1,0 +1,185 @@
+"""What comes back of a layer comes a layer ahead, while gradients of weights are made.
+
+A layer of the backward pass begins with what the edge has kept for it, and all cores would wait for
+that. The pieces of a weight's gradient take nothing from the edge: while those of one layer are
+made, a stream unit of each tile takes in what the next layer wants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from wsc.ir.layout import View
+from wsc.ir.tasks import Arrived, ContractTask, Load, MoveTask, Part, Risen, Run, Task
+from wsc.isa.program import Kind
+from wsc.passes.lives import buffers_of
+from wsc.passes.parts import crossing, is_empty, parts
+from wsc.passes.values import Values
+
+
+@dataclass(frozen=True, slots=True)
+class _Pieces:
+    """Tasks ``begin`` to ``end - 1`` of a layer make a gradient in pieces.
+
+    cycles: that they take at least.
+    """
+
+    begin: int
+    end: int
+    cycles: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Coming:
+    """What comes ahead in place of the load at ``place`` of a layer, part by part.
+
+    parts: each with the pieces beside which it comes.
+    """
+
+    place: int
+    parts: tuple[tuple[_Pieces, Part], ...]
+
+
+def ahead(values: Values, layers: Run) -> Run:
+    """Have what was kept for a layer come while the one before it makes gradients.
+
+    The last layer brings what it had itself once more, which nobody reads: so all are alike.
+
+    values: with the tasks of these layers at their end. Only those change.
+
+    Returns:
+        Where the layers are now.
+    """
+    begin, period = layers.start, layers.period
+    turns = [values.tasks[at : at + period] for at in range(begin, layers.end, period)]
+    coming = _planned(values, layers, turns)
+    if not coming:
+        return layers
+    # What each layer finds, and the one behind the last would.
+    found: list[list[View]] = [
+        [_room(values, turn[item.place]) for item in coming] for turn in (*turns, turns[-1])
+    ]
+    first: list[Task] = []
+    for item, view in zip(coming, found[0], strict=True):
+        load = turns[0][item.place]
+        assert isinstance(load, Load)
+        first.append(replace(load, out=view))
+    made = [*values.tasks[:begin], *first]
+    for number, turn in enumerate(turns):
+        following = turns[min(number + 1, layers.count - 1)]
+        made += _turn(turn, following, coming, found[number], found[number + 1])
+    values.tasks[:] = made
+    more = 2 * sum(len(item.parts) for item in coming)
+    return Run(begin + len(first), period + more, layers.count)
+
+
+def _room(values: Values, load: Task) -> View:
+    """Where comes ahead what a load would bring."""
+    assert isinstance(load, Load)
+    before, values.origin = values.origin, load.origin
+    view = values.fresh(load.source, load.out.dtype, load.out.extents, "ahead")
+    values.origin = before
+    return view
+
+
+def _turn(
+    turn: Sequence[Task],
+    following: Sequence[Task],
+    coming: Sequence[_Coming],
+    here: Sequence[View],
+    later: Sequence[View],
+) -> list[Task]:
+    """The tasks of a layer, with those that bring what the following one wants.
+
+    here: where that is which came for this layer. later: where that of the following one comes to.
+    """
+    found = [*turn]
+    more: list[tuple[int, Task]] = []
+    for item, view, room in zip(coming, here, later, strict=True):
+        load, other = turn[item.place], following[item.place]
+        assert isinstance(load, Load)
+        assert isinstance(other, Load)
+        # It stays beyond the next one's arrival, which has to be in the same place in each layer.
+        found[item.place] = MoveTask(view, (), load.out, None, barrier=False, origin=load.origin)
+        for pieces, part in item.parts:
+            # For what this layer is handed, as far as names say: they go on evenly, and end here.
+            come = replace(load, source=other.source, out=room, part=part, beside=True)
+            more.append((pieces.begin, come))
+            more.append((pieces.end, Arrived((room,), origin=load.origin)))
+    for place, task in sorted(more, key=lambda entry: entry[0], reverse=True):
+        found.insert(place, task)
+    return found
+
+
+def _planned(values: Values, layers: Run, turns: Sequence[Sequence[Task]]) -> list[_Coming]:
+    """What comes ahead, and beside what: as many of the last gradients as take the time.
+
+    Nothing makes the fullest task of a layer fuller.
+    """
+    alive = _alive(values, layers)
+    pieces = _pieces(values, turns[0])
+    found: list[_Coming] = []
+    for place, task in enumerate(turns[0]):
+        if not _comes_back(values, task):
+            continue
+        assert isinstance(task, Load)
+        cycles, size = crossing(task.out, values.fabric), values.buffers[task.out.buffer].bytes
+        taken: list[_Pieces] = []
+        while pieces and sum(item.cycles for item in taken) < cycles:
+            if pieces[-1].begin < place:
+                break  # what came for this layer is still there
+            held = max((*alive[: place + 1], *alive[pieces[-1].begin :]))
+            if held + size > max(alive):
+                break
+            taken.append(pieces.pop())
+        if taken:
+            alive = [
+                bytes_ + size * (number <= place or number >= taken[-1].begin)
+                for number, bytes_ in enumerate(alive)
+            ]
+            cut = zip(taken, parts(task.out, [item.cycles for item in taken]), strict=True)
+            found.append(_Coming(place, tuple(pair for pair in cut if not is_empty(pair[1]))))
+    return found
+
+
+def _comes_back(values: Values, task: Task) -> bool:
+    """Whether a task loads what was kept, in blocks of rows and columns."""
+    if not isinstance(task, Load) or values.edge[task.source].kind is not Kind.KEPT:
+        return False
+    return task.fill is None and {"x", "y"} <= {extent.axis for extent in task.out.extents}
+
+
+def _pieces(values: Values, turn: Sequence[Task]) -> list[_Pieces]:
+    """The gradients that are made piece by piece, whose sums rise up the columns."""
+    begins: dict[str, int] = {}
+    ends: dict[str, int] = {}
+    for number, task in enumerate(turn):
+        if isinstance(task, ContractTask) and task.rises:
+            begins.setdefault(task.out.buffer, number)
+        elif isinstance(task, Risen):
+            ends[task.sums.buffer] = number + 1
+    return [_Pieces(begin, ends[name], values.rising[name]) for name, begin in begins.items()]
+
+
+def _alive(values: Values, layers: Run) -> list[int]:
+    """Bytes that are alive at each task of the second layer, but for what is so in all of them."""
+    begin, end = layers.start + layers.period, layers.start + 2 * layers.period
+    first: dict[str, int] = {}
+    last: dict[str, int] = {}
+    for number in range(layers.start, layers.end):
+        for name in buffers_of(values.tasks[number]):
+            first.setdefault(name, number)
+            last[name] = number
+    change = [0] * (layers.period + 1)
+    for name, number in first.items():
+        if number < end and last[name] >= begin:
+            size = values.buffers[name].bytes
+            change[max(number, begin) - begin] += size
+            change[min(last[name] + 1, end) - begin] -= size
+    found: list[int] = []
+    held = 0
+    for more in change[:-1]:
+        held += more
+        found.append(held)
+    return found
