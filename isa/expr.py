@@ -192,6 +192,8 @@ def _evaluate(node: Expr, env: Mapping[str, Any]) -> tuple[Any, int]:
     if isinstance(left, int) and isinstance(right, int):
         value = int(apply(node.op, left, right))
         return _bounded(node, value, abs(value))
+    if node.op == "/" and not isinstance(right, int):
+        much = 1  # the smallest of its entries may be
     bound = _bound(node.op, many, much)
     if bound > MOST_NUMBER:  # before it is computed
         raise _too_large(node)
@@ -199,13 +201,15 @@ def _evaluate(node: Expr, env: Mapping[str, Any]) -> tuple[Any, int]:
 
 
 def _bound(op: str, left: int, right: int) -> int:
-    """How large a result can be for operands of these magnitudes."""
+    """How large a result can be for operands of these magnitudes; of a divisor it is the least."""
     if op in "+-":
         return left + right
     if op == "*":
         return left * right
-    if op in "/%":
-        return left if op == "/" else right
+    if op == "/":
+        return -(-left // right)  # what is negative is rounded away from zero
+    if op == "%":
+        return right
     return max(left, right) if op in FUNCTIONS else 1
 
 

@@ -84,3 +84,13 @@ def test_a_product_beyond_the_range_is_told():
     x = np.arange(750)[None, :]
     with pytest.raises(ex.TooLarge, match=r"x\*1099511627776 leaves the range of numbers"):
         ex.evaluate(ex.X * (1 << 40), {"x": x})
+
+
+def test_a_quotient_is_as_small_as_its_divisor_makes_it():
+    """The first index of a block over 683 of 750 columns, times words and bytes of a tile."""
+    x, first = np.arange(750)[None, :], (ex.X * 512 + 682) // 683 * 2
+    assert ex.evaluate(first * (1 << 37), {"x": x})[0, 749] == 1124 << 37
+    with pytest.raises(ex.TooLarge):
+        ex.evaluate(first * (1 << 38), {"x": x})
+    below = (0 - ex.X - 1) // 3
+    assert ex.evaluate(below * ((1 << 48) // 250), {"x": x})[0, 749] == -250 * ((1 << 48) // 250)

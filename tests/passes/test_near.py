@@ -32,7 +32,7 @@ from wsc.isa.types import DType
 from wsc.passes.near import (
     _columns,  # pyright: ignore[reportPrivateUsage]
     block_near,
-    spread_sizes,
+    spread_blocks,
 )
 
 BATCH, SEQUENCE, PART = 16, 8, 24  # sequences, positions, features of a head's part
@@ -64,6 +64,13 @@ def test_features_are_in_the_columns_that_have_their_head() -> None:
     assert chosen(mesh, 32, [moved(mesh, 32, part) for part in range(3)]) == 9
 
 
+def test_features_are_in_columns_of_heads_that_lie_apart() -> None:
+    """256 pairs over 288 columns: nine of them for a head, of which the last one has no pair."""
+    mesh = Mesh(360, 4, frozenset({("x", 32 * BATCH, 288)}))
+    assert block(32 * 3 * PART, "x", mesh).step == 7
+    assert chosen(mesh, 32, [moved(mesh, 32, part) for part in range(3)]) == 8
+
+
 def test_blocks_stay_where_columns_are_near() -> None:
     mesh = Mesh(24, 4)
     smallest = block(2 * 3 * PART, "x", mesh).step
@@ -87,9 +94,13 @@ def test_blocks_stay_where_none_fits(heads: int) -> None:
 
 @pytest.mark.parametrize("keys", [(0, 8), (3, 4), (7, 1)])
 @pytest.mark.parametrize("part", [0, 2])
-def test_columns_are_those_of_all_positions_one_by_one(keys: tuple[int, int], part: int) -> None:
+@pytest.mark.parametrize("over", [0, 85])
+def test_columns_are_those_of_all_positions_one_by_one(
+    keys: tuple[int, int], part: int, over: int
+) -> None:
     """Tokens of which a block of positions is moved decide by their sequence alone."""
-    mesh, heads = Mesh(90, 4), 5
+    heads = 5
+    mesh = Mesh(90, 4, frozenset({("x", heads * BATCH, over)} if over else ()))
     steps, _ = moved(mesh, heads, part)
     begin, count = keys
     steps = (*steps, Slice((0, begin, 0), (heads * BATCH, count, PART), (1, 1, 1)))
@@ -100,9 +111,10 @@ def test_columns_are_those_of_all_positions_one_by_one(keys: tuple[int, int], pa
     here = np.arange(np.prod(shape)).reshape(SEQUENCE, BATCH, heads, 3 * PART)
     here = here[..., PART * part : PART * (part + 1)].transpose(2, 1, 0, 3)
     here = here.reshape(heads * BATCH, SEQUENCE, PART)[:, begin : begin + count]
-    column = np.broadcast_to(
-        (np.arange(heads * BATCH) // wanted[0].step)[:, None, None], here.shape
-    )
+    blocks = np.arange(heads * BATCH) // wanted[0].step
+    if over:
+        blocks = blocks * over // wanted[0].blocks
+    column = np.broadcast_to(blocks[:, None, None], here.shape)
     low, high = np.full(shape[1], np.inf), np.full(shape[1], -np.inf)
     np.minimum.at(low, here.ravel() % shape[1], column.ravel())
     np.maximum.at(high, here.ravel() % shape[1], column.ravel())
@@ -125,22 +137,28 @@ def test_positions_go_where_their_heads_do() -> None:
     assert np.isposinf(last).all()
 
 
-@given(st.integers(1, 90), st.integers(1, 40))
-def test_blocks_over_all_rows_hold_each_index_once(size: int, rows: int) -> None:
-    mesh = Mesh(3, rows, frozenset({size}))
-    extent = block(size, "y", mesh)
-    assert extent.over == rows
+@given(st.sampled_from("xy"), st.integers(1, 90), st.integers(1, 40), st.integers(0, 9))
+def test_blocks_that_lie_apart_hold_each_index_once(
+    axis: str, size: int, tiles: int, rest: int
+) -> None:
+    over = tiles
+    while over > block(size, axis, Mesh(tiles, tiles)).blocks and over > tiles - rest:
+        over -= 1  # as many tiles at the end have none
+    mesh = Mesh(tiles, tiles, frozenset({(axis, size, over)}))
+    extent = block(size, axis, mesh)
+    assert extent.over == over
+    assert not block(size, "x" if axis == "y" else "y", mesh).over
     found: list[int] = []
-    for row in range(rows):
-        first, last = extent.held(row)
-        names = {"y": row}
+    for tile in range(tiles):
+        first, last = extent.held(tile)
+        names = {axis: tile}
         assert (first, last) == (
             evaluate(start(extent), names),
             evaluate(beyond(extent), names),
         )
         held = range(first, min(last, size))
         assert len(held) == evaluate(valid(extent, mesh), names) <= extent.step
-        assert all(index // extent.step * rows // extent.blocks == row for index in held)
+        assert all(index // extent.step * over // extent.blocks == tile for index in held)
         found += held
     assert found == [*range(size)]
 
@@ -189,8 +207,51 @@ def test_positions_are_in_the_rows_of_their_tokens(positions: int, precision: DT
 
 def test_only_fewer_rows_than_those_of_tokens_lie_apart() -> None:
     tokens, positions = (1000, 4, 8), (300, 8, 4)
-    assert spread_sizes(graph_of([tokens, positions], 1), Mesh(8, 200)) == {300}
-    assert not spread_sizes(graph_of([tokens, positions], 1), Mesh(8, 64))  # rows are near there
-    assert not spread_sizes(graph_of([tokens, positions], 2), Mesh(8, 200))  # none has positions
-    assert not spread_sizes(graph_of([positions, positions], 1), Mesh(8, 200))  # rows are the same
-    assert not spread_sizes(graph_of([tokens, (195, 8, 4)], 1), Mesh(8, 200))  # nearly as many
+    apart = frozenset({("y", 300, 200)})
+    assert spread_blocks(graph_of([tokens, positions], 1), Mesh(8, 200)) == apart
+    assert not spread_blocks(graph_of([tokens, positions], 1), Mesh(8, 64))  # rows are near there
+    assert not spread_blocks(graph_of([tokens, positions], 2), Mesh(8, 200))  # none has positions
+    assert not spread_blocks(graph_of([positions, positions], 1), Mesh(8, 200))  # rows are the same
+    assert not spread_blocks(graph_of([tokens, (195, 8, 4)], 1), Mesh(8, 200))  # nearly as many
+
+
+def heads_of(
+    batch: int, positions: int, heads: int, size: int
+) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
+    """Attention of the heads of one product, and the product that takes their results."""
+    features = heads * size
+    feeds = {"x": floats(batch, positions, 4)}
+    constants = {
+        "w": floats(4, 3 * features),
+        "heads": np.array([batch, positions, heads, 3 * size], np.int64),
+        "features": np.array([batch, positions, features], np.int64),
+        "last": floats(features, 5),
+    }
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["p"]),
+        helper.make_node("Reshape", ["p", "heads"], ["h"]),
+        helper.make_node("Split", ["h"], ["q", "k", "v"], axis=3),
+        helper.make_node("Transpose", ["q"], ["qt"], perm=[0, 2, 1, 3]),
+        helper.make_node("Transpose", ["k"], ["kt"], perm=[0, 2, 3, 1]),
+        helper.make_node("Transpose", ["v"], ["vt"], perm=[0, 2, 1, 3]),
+        helper.make_node("MatMul", ["qt", "kt"], ["s"]),
+        helper.make_node("Softmax", ["s"], ["a"]),
+        helper.make_node("MatMul", ["a", "vt"], ["o"]),
+        helper.make_node("Transpose", ["o"], ["ot"], perm=[0, 2, 1, 3]),
+        helper.make_node("Reshape", ["ot", "features"], ["f"]),
+        helper.make_node("MatMul", ["f", "last"], ["y"]),
+    ]
+    return model_of(nodes, feeds, constants, ["y"]), feeds
+
+
+@pytest.mark.parametrize(
+    ("heads", "fabric", "over", "precision"),
+    [(40, "80x3", 80, DType.F16), (35, "77x2", 70, DType.F32), (30, "70x4", 60, DType.F16)],
+)
+def test_heads_are_in_the_columns_of_their_features(
+    heads: int, fabric: str, over: int, precision: DType
+) -> None:
+    """A head of four features in every second column, which have two features each."""
+    model, feeds = heads_of(2, 6, heads, 4)
+    assert f"{heads} x:1 over {over}" in build(model, fabric, precision).text
+    compare(model, feeds, fabric, precision)

@@ -136,3 +136,28 @@ output "r" = %q as "float32"
     wanted, got = evaluate(before, {"x": x}), evaluate(after, {"x": x})
     for name, value in wanted.items():
         np.testing.assert_allclose(got[name], value, 1e-5, 1e-5, err_msg=name)
+
+
+def test_sums_read_what_a_product_takes_in() -> None:
+    """The gradients of heads are moved to tokens once, for the product and for the bias."""
+    text = """\
+graph "g"
+input %h : f32[3,2,5,3] from "float32"
+const %w : f32[6,8]
+%x = move(%h) transpose[0,2,1,3] reshape[3,5,6] : f32[3,5,6]
+%p = contract(%x, %w) [b, m, k] [k, n] -> [b, m, n] where b=3 m=5 k=6 n=8 : f32[3,5,8]
+%q = map(%p, %p) { mul.f32 $0 $1 } : f32[3,5,8]
+%sum = reduce.sum(%x) [a, b, c] -> [c] where a=3 b=5 c=6 : f32[6]
+output "q" = %q as "float32"
+output "sum" = %sum as "float32"
+"""
+    before = graph(text)
+    after = Tokens(find_fabric("4x4")).apply(before)
+    check_graph(after)
+    (product,) = (node for node in after.nodes if isinstance(node.op, Contract))
+    (total,) = (node for node in after.nodes if isinstance(node.op, Reduce))
+    assert total.inputs == product.inputs[:1]
+    h = np.random.default_rng(4).standard_normal((3, 2, 5, 3)).astype(np.float32)
+    wanted, got = evaluate(before, {"h": h}), evaluate(after, {"h": h})
+    for name, value in wanted.items():
+        np.testing.assert_allclose(got[name], value, 1e-6, 1e-6)

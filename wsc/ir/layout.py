@@ -18,16 +18,21 @@ from wsc.isa.types import DType
 class Mesh:
     """The rectangle of tiles that a program is compiled for.
 
-    spread: sizes of dimensions whose blocks along y lie at equal distances over all rows.
+    spread: (axis, size, tiles) of dimensions whose blocks along an axis lie at equal distances over
+    so many tiles.
     """
 
     width: int
     height: int
-    spread: frozenset[int] = frozenset()
+    spread: frozenset[tuple[str, int, int]] = frozenset()
 
     def count(self, axis: str) -> int:
         """Tiles along ``axis`` ("x" or "y")."""
         return self.width if axis == "x" else self.height
+
+    def over(self, size: int, axis: str) -> int:
+        """Tiles over which the blocks of a dimension lie at equal distances; 0: side by side."""
+        return next((n for on, of, n in self.spread if (on, of) == (axis, size)), 0)
 
 
 def coordinate(axis: str) -> Name:
@@ -42,9 +47,7 @@ def whole(size: int) -> Extent:
 
 def block(size: int, axis: str, mesh: Mesh) -> Extent:
     """Blocks of ``ceil(size / tiles)`` along ``axis``; the last tiles may hold fewer, or none."""
-    tiles = mesh.count(axis)
-    over = tiles if axis == "y" and size in mesh.spread else 0
-    return Extent(size, axis, -(-size // tiles), over=over)
+    return Extent(size, axis, -(-size // mesh.count(axis)), over=mesh.over(size, axis))
 
 
 def room(extent: Extent, at: ExprLike | None = None) -> Expr:

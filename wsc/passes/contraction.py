@@ -229,7 +229,7 @@ def weighed_choices(
     training: bool = False,
     staying: Staying | None = None,
     chunk: int = 0,
-    spread: frozenset[int] = frozenset(),
+    spread: frozenset[tuple[str, int, int]] = frozenset(),
 ) -> list[Choice]:
     """All forms of a contraction.
 

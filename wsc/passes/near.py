@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wsc.ir.graph import Contract, Graph, MoveStep, Reduce, Type
+from wsc.ir.graph import Concat, Contract, Graph, Index, Map, Move, MoveStep, Reduce, Type
 from wsc.ir.layout import Mesh, block, dense_view, whole
 from wsc.ir.tasks import MoveTask
 from wsc.isa.expr import Expr, Name, evaluate
@@ -16,6 +16,7 @@ from wsc.kernels.index import Ix, to_expr
 from wsc.kernels.index_map import IndexMap, index_map
 
 FAR = 8  # columns on average, from which on messages hold each other up
+NEXT = 1  # columns in which blocks of two sizes may be apart that keep step with each other
 MOST = 2  # times the smallest block
 ASKED = 256  # positions of each other dimension that are looked at
 
@@ -33,8 +34,8 @@ def block_near(
     done to the result, and the layouts in which it is wanted then.
 
     Returns:
-        The smallest such block; that of ``out`` if there is none up to twice as large, or if the
-        columns are near as it is.
+        The smallest such block, or one with which it is in the next column at most; that of ``out``
+        if there is none up to twice as large, or if the columns are near as it is.
     """
     step, size = out[place].step, out[place].size
     positions = np.arange(size)
@@ -54,26 +55,38 @@ def block_near(
 
     if apart(step).mean() < FAR:
         return step
-    return next((b for b in range(step, MOST * step + 1) if not apart(b).any()), step)
+    return next((b for b in range(step, MOST * step + 1) if apart(b).max() <= NEXT), step)
 
 
-def spread_sizes(graph: Graph, mesh: Mesh) -> frozenset[int]:
-    """Sizes of dimensions along y whose blocks lie over all rows, on a mesh that has many of them.
+def spread_blocks(graph: Graph, mesh: Mesh) -> frozenset[tuple[str, int, int]]:
+    """What ``Mesh.spread`` says of the dimensions of a graph, on a mesh that has many tiles.
+
+    Side by side from the first tile on, each block would be the farther from what it is moved to
+    the further south or east that is, and all would go one way. At equal distances over as many
+    tiles it is where that is.
+    """
+    if any(
+        isinstance(node.op, Reduce | Contract) and not _is_plain(node.op) for node in graph.nodes
+    ):
+        return frozenset()  # windows reach into other blocks
+    rows = {("y", size, mesh.height) for size in _positions(graph, mesh)}
+    columns = {("x", size, tiles) for size, tiles in _heads(graph, mesh).items()}
+    return frozenset(rows | columns)
+
+
+def _positions(graph: Graph, mesh: Mesh) -> set[int]:
+    """Sizes of dimensions along y whose blocks lie over all rows.
 
     Products with weights take tokens of all sequences, in blocks that fill the mesh. Those that
-    take positions of a sequence fill fewer rows. Side by side from the first row on, each block
-    would be the farther from its tokens the further south these are, and what goes there would
-    go all one way. At equal distances over as many rows it is where its tokens are.
+    take positions of a sequence fill fewer rows.
     """
     if mesh.height <= FAR * FAR:
-        return frozenset()
+        return set()
     constants = {constant.name for constant in graph.constants}
     tokens: set[int] = set()
     others: set[int] = set()
     for node in graph.nodes:
         op = node.op
-        if isinstance(op, Reduce | Contract) and not _is_plain(op):
-            return frozenset()  # windows reach into other blocks
         if isinstance(op, Contract):
             weighted = [name in constants for name in node.inputs]
             # A weight may be the first operand.
@@ -86,15 +99,55 @@ def spread_sizes(graph: Graph, mesh: Mesh) -> frozenset[int]:
         return block(size, "y", mesh).blocks
 
     most = max((rows(size) for size in tokens), default=0)
-    return frozenset(size for size in others - tokens if 1 < rows(size) <= most - FAR)
+    return {size for size in others - tokens if 1 < rows(size) <= most - FAR}
+
+
+def _heads(graph: Graph, mesh: Mesh) -> dict[int, int]:
+    """Sizes of dimensions along x whose blocks lie over so many columns.
+
+    Products of two activations have a dimension for heads, often of all sequences. Their results
+    become features that products with weights take, in blocks that fill more columns.
+    """
+    if mesh.width <= FAR * FAR:
+        return {}
+    constants = {constant.name for constant in graph.constants}
+    given: dict[str, frozenset[int]] = {}  # value -> sizes of heads that it is moved from
+    others: set[int] = set()
+    found: dict[int, set[int]] = {}
+    for node in graph.nodes:
+        op = node.op
+        if isinstance(op, Move | Map | Concat):
+            given[node.output] = frozenset().union(*(given.get(name, ()) for name in node.inputs))
+        if not isinstance(op, Contract):
+            continue
+        in_a, in_b = ({label for e in index for label, _ in e.terms} for index in _indices(op))
+        each = {label for label in in_a & in_b if label in op.out}
+        others.update(size for label, size in op.extents if label not in each)
+        if not constants.intersection(node.inputs):
+            given[node.output] = frozenset(size for label, size in op.extents if label in each)
+            continue
+        summed = [
+            block(size, "x", mesh).blocks for label, size in op.extents if label in in_a & in_b
+        ]
+        for size in frozenset().union(*(given.get(name, ()) for name in node.inputs)):
+            found.setdefault(size, set()).update(summed)
+    return {
+        size: min(columns)
+        for size, columns in found.items()
+        if size not in others and 1 < block(size, "x", mesh).blocks <= min(columns) - FAR
+    }
+
+
+def _indices(op: Reduce | Contract) -> tuple[tuple[Index, ...], ...]:
+    """The labels of each operand's dimensions."""
+    return (op.index,) if isinstance(op, Reduce) else (op.index_a, op.index_b)
 
 
 def _is_plain(op: Reduce | Contract) -> bool:
     """Whether every dimension of every operand is one label, or none."""
-    indices = [op.index] if isinstance(op, Reduce) else [op.index_a, op.index_b]
     return all(
         not entry.offset and (not entry.terms or (len(entry.terms) == 1 and entry.terms[0][1] == 1))
-        for index in indices
+        for index in _indices(op)
         for entry in index
     )
 
@@ -132,6 +185,8 @@ def _columns(
         ways = [-1 if other == number else 1 for other in range(len(type_.shape))]
         names |= {name: values.reshape(ways) for name, values in along.items()}
     column = _value(found.target[axis], names) // extent.step
+    if extent.over:
+        column = column * extent.over // extent.blocks
     taken = np.ones(1, bool)
     for test in rest:
         taken = taken & test.holds(names)

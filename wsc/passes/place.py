@@ -108,7 +108,7 @@ from wsc.passes.fit import no_layout
 from wsc.passes.groups import read_in_groups
 from wsc.passes.keys import Blocks, laid_out, left_behind, sizes_along
 from wsc.passes.layers import Layers, find_layers
-from wsc.passes.near import FAR, block_near, spread_sizes
+from wsc.passes.near import FAR, block_near, spread_blocks
 from wsc.passes.parts import crossing, is_empty, parts
 from wsc.passes.pieces import PIECE, WHOLE, Pieces, pieces
 from wsc.passes.spread import Split, Spread, aligned, split_of, spreads, weigh
@@ -321,7 +321,7 @@ class Placer(Values):
         Values.__post_init__(self)  # slots: no super() without arguments
         grouped = long_lines(self.fabric) if self.resident else frozenset[str]()
         self.cost = CostModel(self.fabric, grouped)
-        self.mesh = replace(self.mesh, spread=spread_sizes(self.graph, self.mesh))
+        self.mesh = replace(self.mesh, spread=spread_blocks(self.graph, self.mesh))
         self.ranges = ranges(self.graph)
         self.read = {name for node in self.graph.nodes for name in node.inputs}
         self.in_groups = read_in_groups(self.graph)

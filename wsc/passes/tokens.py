@@ -155,6 +155,7 @@ class _Join:
     types: dict[str, Type] = field(init=False)
     made: dict[str, Node] = field(init=False)
     users: dict[str, list[Node]] = field(init=False)
+    taken: set[str] = field(default_factory=set[str])  # what the products read, joined or not
     nodes: list[Node] = field(default_factory=list[Node])
     seen: dict[tuple[str, tuple[MoveStep, ...]], str] = field(
         default_factory=dict[tuple[str, tuple[MoveStep, ...]], str]
@@ -168,6 +169,12 @@ class _Join:
     def apply(self) -> Graph:
         """The graph with other nodes for the values that are joined."""
         inside = self._inside()
+        self.taken = {
+            name
+            for product in self.products
+            for name in product.inputs
+            if self.types[name].shape[:2] == self.sizes
+        }
         apart = {name for output in self.graph.outputs for name in output.values}
         sums = {
             node.output: pair
@@ -221,8 +228,12 @@ class _Join:
                 yield other
 
     def _sums_up(self, node: Node, inside: set[str]) -> tuple[str, str] | None:
-        """The two labels that a node outside sums over, if it reads something that is joined."""
-        if node.output in inside or not inside.intersection(node.inputs):
+        """The two labels that a node outside sums over, if it reads something that is joined.
+
+        What a product among the joined ones takes in joins its dimensions for that one, and a sum
+        reads it so too.
+        """
+        if node.output in inside or not (inside | self.taken).intersection(node.inputs):
             return None
         pair = _summed(node)
         sizes = {self.types[name].shape[:2] for name in node.inputs}
