@@ -42,6 +42,11 @@ NARROW = (
     "Written by `python -m benchmarks.reduced --write`: every language model by name with fewer "
     "layers, heads and columns, on meshes of a middle size. Each agrees with ONNX Runtime."
 )
+WIDE = (
+    "Written by `python -m benchmarks.reduced --full-width --write`: language models with fewer "
+    "layers and words, but as many heads and columns as they have, on all columns of the wafer. "
+    "Each agrees with ONNX Runtime."
+)
 COMMAND = "python -m benchmarks.agreement"
 
 
@@ -160,6 +165,12 @@ def page(agreement: Agreement) -> str:
             "## Narrow language models",
             NARROW,
             markdown_table(("model", *HEAD[1:]), _rows(agreement.models), 3),
+        ]
+    if agreement.wide:
+        parts += [
+            "## Language models of full width",
+            WIDE,
+            markdown_table(("model", *HEAD[1:]), _rows(agreement.wide), 3),
         ]
     return "\n\n".join(parts) + "\n"
 

@@ -3,6 +3,9 @@
 One layer and two of each, with weights from a seed: the values against ONNX Runtime's, and the
 cycles that were predicted beside those of the run. Each row is one ``wsc run NAME --compare NAME``,
 as anyone may give it.
+
+``--full-width`` leaves each model its heads and columns, and takes all columns of the wafer: one
+layer, few rows, few words. A row of GPT-NeoX-20B takes some four minutes of two cores.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ class Stopped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A run of a narrow model. error: the worst of all outputs, over the largest magnitude."""
+    """A run of a model. error: the worst of all outputs, over the largest magnitude."""
 
     model: str
     layers: int
@@ -64,32 +67,67 @@ class Row:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is run where no option says otherwise. sizes: further options of ``wsc run``."""
+
+    names: tuple[str, ...]
+    fabrics: tuple[str, ...]
+    depths: tuple[int, ...]
+    precisions: tuple[str, ...]
+    sizes: dict[str, int]
+
+
+NARROW = Plan(
+    tuple(SHAPES),
+    ("24x16", "32x24"),
+    (1, 2),
+    ("f32", "f16"),
+    {"hidden": 192, "heads": 8, "vocabulary": 500, "sequence": 64},
+)
+# GPT-3, Gopher and DALL-E are left out: a layer of theirs is up to seven times one of GPT-NeoX.
+FULL_WIDTH = Plan(
+    ("bert-base", "gpt2", "gpt-neo-2.7b", "gpt-j-6b", "llama3-8b", "gpt-neox-20b"),
+    ("wse2:750x8",),
+    (1,),
+    ("f16",),
+    {"vocabulary": 750, "sequence": 32},
+)
+
+
 @click.command()
 @click.argument("names", nargs=-1)
-@click.option("--fabric", "fabrics", multiple=True, default=("24x16", "32x24"), show_default=True)
-@click.option("--layers", "depths", multiple=True, type=int, default=(1, 2), show_default=True)
-@click.option("--precision", "precisions", multiple=True, default=("f32", "f16"), show_default=True)
-@click.option("--hidden", default=192, show_default=True)
-@click.option("--heads", default=8, show_default=True)
-@click.option("--vocabulary", default=500, show_default=True)
-@click.option("--sequence", default=64, show_default=True)
+@click.option("--full-width", is_flag=True, help="As many heads and columns as a model has.")
+@click.option("--fabric", "fabrics", multiple=True)
+@click.option("--layers", "depths", multiple=True, type=int)
+@click.option("--precision", "precisions", multiple=True)
+@click.option("--hidden", type=int)
+@click.option("--heads", type=int)
+@click.option("--vocabulary", type=int)
+@click.option("--sequence", type=int)
 @click.option("--write", is_flag=True, help="Put the rows into the table of agreement.")
 def main(
     names: tuple[str, ...],
+    full_width: bool,
     fabrics: tuple[str, ...],
     depths: tuple[int, ...],
     precisions: tuple[str, ...],
     write: bool,
-    **sizes: int,
+    **sizes: int | None,
 ) -> None:
-    """Hold narrow language models against ONNX Runtime, and predictions of them against runs."""
+    """Hold language models against ONNX Runtime, and predictions of them against runs."""
+    plan = FULL_WIDTH if full_width else NARROW
+    sizes_given = {key: value for key, value in sizes.items() if value is not None}
     rows: list[Row] = []
     stopped = 0
     for fabric, name, layers, precision in product(
-        fabrics, names or tuple(SHAPES), depths, precisions
+        fabrics or plan.fabrics,
+        names or plan.names,
+        depths or plan.depths,
+        precisions or plan.precisions,
     ):
         try:
-            row = ran(name, layers, fabric, precision, sizes)
+            row = ran(name, layers, fabric, precision, plan.sizes | sizes_given)
         except Stopped as reason:
             click.echo(f"{name}, {layers} layers, {fabric}, {precision}: {reason}", err=True)
             stopped += 1
@@ -103,11 +141,12 @@ def main(
     if stopped or agree < len(rows):
         raise click.ClickException(f"{stopped} stopped, {len(rows) - agree} differ")
     if write:
-        write_agreement(replace(load(), models=tuple(row.checked() for row in rows)))
+        checked = tuple(row.checked() for row in rows)
+        write_agreement(replace(load(), **{"wide" if full_width else "models": checked}))
 
 
 def ran(name: str, layers: int, fabric: str, precision: str, sizes: dict[str, int]) -> Row:
-    """Run a narrow model.
+    """Run a model.
 
     Raises:
         Stopped: the model does not compile, or its run did not end.

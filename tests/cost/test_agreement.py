@@ -98,3 +98,11 @@ def test_narrow_models_are_said_with_their_meshes() -> None:
     said = "\n".join(Agreement("wse2", (2, 1), (), (), (), narrow).sentences(small, "wse2"))
     assert "1 narrow language models on meshes of up to 12x3 by 5.0% at worst" in said
     assert "no network on a mesh beyond" not in said
+
+
+def test_models_of_full_width_are_said_with_their_meshes() -> None:
+    wide = (Checked("gpt2, 1 layer", "wse2:90x3", "f16", 104, 100),)
+    small = parse(TWICE)
+    said = "\n".join(Agreement("wse2", (2, 1), (), (), wide=wide).sentences(small, "wse2"))
+    assert "1 language models of full width on meshes of up to 90x3 by 4.0% at worst" in said
+    assert "no network on a mesh beyond" not in said

@@ -82,6 +82,7 @@ class Agreement:
 
     fabric: whose numbers; largest: width and height up to which kinds and networks were. meshes:
     kernels alone, on larger meshes. models: language models made narrow, on meshes between these.
+    wide: language models of their own width with fewer layers, on all columns of the wafer.
     """
 
     fabric: str
@@ -90,6 +91,7 @@ class Agreement:
     networks: tuple[Checked, ...]
     meshes: tuple[Checked, ...] = ()
     models: tuple[Checked, ...] = ()
+    wide: tuple[Checked, ...] = ()
 
     def sentences(self, program: Program, fabric: str) -> list[str]:
         """How far a prediction of this program may be trusted, for the user."""
@@ -112,12 +114,17 @@ class Agreement:
                 f"({worst_network.network} on {worst_network.fabric})"
             )
         width, height = self.largest
-        if self.models:
-            wide, high = _largest(self.models)
+        for models, which in (
+            (self.models, "narrow language models"),
+            (self.wide, "language models of full width"),
+        ):
+            if not models:
+                continue
+            wide, high = _largest(models)
             width, height = max(width, wide), max(height, high)
-            worst_model = max(self.models, key=lambda item: item.off)
+            worst_model = max(models, key=lambda item: item.off)
             said.append(
-                f"{len(self.models)} narrow language models on meshes of up to {wide}x{high} by "
+                f"{len(models)} {which} on meshes of up to {wide}x{high} by "
                 f"{worst_model.off:.1%} at worst ({worst_model.network} on {worst_model.fabric})"
             )
         if unknown := [name for name in used if name not in known]:
@@ -155,7 +162,7 @@ def _largest(found: Iterable[Checked]) -> tuple[int, int]:
 
 def _sides(item: Checked) -> tuple[int, int]:
     """Columns and rows of its mesh."""
-    width, height = map(int, item.fabric.split("x"))
+    width, height = map(int, item.fabric.rpartition(":")[2].split("x"))
     return width, height
 
 
@@ -221,6 +228,7 @@ def load() -> Agreement:
         tuple(Checked(**item) for item in data["networks"]),
         tuple(Checked(**item) for item in data["meshes"]),
         tuple(Checked(**item) for item in data["models"]),
+        tuple(Checked(**item) for item in data["wide"]),
     )
 
 
