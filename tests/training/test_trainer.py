@@ -632,6 +632,20 @@ def test_a_node_of_a_loop_that_would_not_do_what_it_does_in_training_is_refused(
     refused(f"node 'inner': {op} in the graph of another node", model=model)
 
 
+def test_a_model_may_be_made_for_the_samples_of_a_run() -> None:
+    def model(samples: int) -> onnx.ModelProto:
+        made = small()
+        made.graph.input[0].type.tensor_type.shape.dim[0].dim_value = samples
+        return made
+
+    with pytest.raises(CompileError, match="for a number of samples: give batch; or prepare"):
+        _ = wsc.train(model, fabric=(2, 2)).weights
+    whole, parts = (wsc.train(model, fabric=(2, 2), over=over) for over in (1, 3))
+    assert whole.step(batch()).loss == pytest.approx(parts.step(batch()).loss, rel=1e-6)
+    dims = [item.onnx().graph.input[0].type.tensor_type.shape.dim[0] for item in (whole, parts)]
+    assert [dim.dim_value for dim in dims] == [6, 2]
+
+
 def test_batches_that_do_not_fit_are_refused() -> None:
     made = trainer()
     with pytest.raises(InputError, match="differ in their number of samples: 'x' 6, 'label' 5"):

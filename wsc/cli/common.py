@@ -77,13 +77,14 @@ def verbose() -> bool:
 def gathered(function: Callable[..., Any], name: str, record: type[Any]) -> Any:
     """A command that takes some of its options as one record.
 
-    record: a dataclass whose fields are named as these options are. name: as what it is taken.
+    record: a dataclass whose fields are named as these options are; what the command has no option
+    for keeps its default. name: as what it is taken.
     """
     names = [item.name for item in fields(record)]
 
     @functools.wraps(function)
     def command(**options: Any) -> Any:
-        chosen = {item: options.pop(item) for item in names}
+        chosen = {item: options.pop(item) for item in names if item in options}
         return function(**{name: record(**chosen)}, **options)
 
     return command

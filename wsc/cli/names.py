@@ -42,10 +42,10 @@ class Sizes:
     ffn: int | None
     vocabulary: int | None
     sequence: int | None
-    batch: int | None
-    step: bool
     checkpoint: Path | None
     weights_seed: int | None
+    batch: int | None = None
+    step: bool = False
 
     def given(self) -> list[str]:
         """The flags that were given."""
@@ -80,7 +80,16 @@ class Named:
 
 def sized(function: _Command) -> _Command:
     """The options of models by name; the command takes them as ``sizes``."""
+    return _sized(function, of_step=False)
 
+
+def sized_step(function: _Command) -> _Command:
+    """The same for a command that trains: samples of a step are an option of its own."""
+    return _sized(function, of_step=True)
+
+
+def _sized(function: _Command, of_step: bool) -> _Command:
+    """The options of models by name. of_step: without those that a training step has no use for."""
     number = click.IntRange(min=1)
     texts = {
         "layers": "Layers of it.",
@@ -90,8 +99,9 @@ def sized(function: _Command) -> _Command:
         "ffn": "Width of its feed-forward blocks.",
         "vocabulary": "Words that it knows.",
         "sequence": "Tokens of a sequence. [default: 128]",
-        "batch": "Sequences. [default: 1]",
     }
+    if not of_step:
+        texts["batch"] = "Sequences. [default: 1]"
     made: Any = click.option(
         "--weights-seed",
         type=click.IntRange(0),
@@ -104,11 +114,12 @@ def sized(function: _Command) -> _Command:
         metavar="DIR",
         help="Weights and sizes of a model by name: a folder that transformers wrote.",
     )(made)
-    made = click.option(
-        "--step",
-        is_flag=True,
-        help="Of a model by name, one token more, behind caches of --sequence tokens.",
-    )(made)
+    if not of_step:
+        made = click.option(
+            "--step",
+            is_flag=True,
+            help="Of a model by name, one token more, behind caches of --sequence tokens.",
+        )(made)
     for name, text in reversed(texts.items()):
         flag = f"--{name.replace('_', '-')}"
         made = click.option(flag, type=number, metavar="N", help=f"Of a model by name: {text}")(
@@ -142,6 +153,11 @@ def own_sizes(model: Path, sizes: Sizes) -> Sizes:
     return sizes if is_name(model) else replace(sizes, batch=None)
 
 
+def sizes_of_step(model: Path, sizes: Sizes, samples: int) -> Sizes:
+    """The sizes of a model by name that is trained with so many samples a step."""
+    return replace(sizes, batch=samples) if is_name(model) else sizes
+
+
 def of_run(model: Path, chosen: Path | Named, sizes: Sizes, batch: int | None) -> Path | Named:
     """The model of a run of so many samples: what a name stands for is made for them.
 
@@ -152,6 +168,17 @@ def of_run(model: Path, chosen: Path | Named, sizes: Sizes, batch: int | None) -
     return chosen
 
 
+def trained_model(model: Path, chosen: Path | Named, sizes: Sizes) -> dict[str, Any]:
+    """What ``wsc.train`` takes for it: what a name stands for is made for the samples of a run."""
+    if not isinstance(chosen, Named):
+        return {"model": chosen}
+
+    def made(samples: int) -> onnx.ModelProto:
+        return named_model(str(model), replace(sizes, batch=samples)).proto
+
+    return {"model": made, "weights": chosen.store}
+
+
 def trained_precision(chosen: Path | Named, precision: str) -> str:
     """That of a step: language models train in halves, and the store holds single precision.
 
@@ -160,15 +187,6 @@ def trained_precision(chosen: Path | Named, precision: str) -> str:
     given = click.get_current_context().get_parameter_source("precision")
     named = isinstance(chosen, Named) and given is not ParameterSource.COMMANDLINE
     return "f16" if named else precision
-
-
-def require_file(model: Path) -> None:
-    """Raise Refusal for the name of a model where it is to be trained."""
-    if is_name(model):
-        raise Refusal(
-            f"wsc train takes an ONNX file, and {model} is the name of a model: its step is made "
-            "by wsc compile --train, and predicted by wsc estimate --train"
-        )
 
 
 def target_options(function: _Command) -> _Command:

@@ -15,6 +15,7 @@ import numpy as np
 from wsc.cli.common import (
     STANDARD,
     Refusal,
+    fabric_files,
     general,
     noted,
     read_dims,
@@ -22,12 +23,21 @@ from wsc.cli.common import (
     say_json,
     working,
 )
-from wsc.cli.completion import Word, fabrics
+from wsc.cli.completion import Given, Word, fabrics
 from wsc.cli.costs import Asking, StepCosts, bill_dict, costing, step_costs
 from wsc.cli.estimate import Estimate, estimated, report_estimate, report_option
 from wsc.cli.holding import code_option
 from wsc.cli.main import Interrupts
-from wsc.cli.names import require_file
+from wsc.cli.names import (
+    Named,
+    Sizes,
+    chosen_model,
+    sized_step,
+    sizes_of_step,
+    source_files,
+    trained_model,
+    trained_precision,
+)
 from wsc.cli.outputs import require_outputs
 from wsc.cli.training import Training, training
 from wsc.ir.forms import AUTO
@@ -135,7 +145,7 @@ def earlier_rows(path: Path | None, steps: int) -> list[str]:
 
 
 @click.command("train")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=Given(), metavar="MODEL.onnx|NAME")
 @click.option(
     "--data",
     required=True,
@@ -151,7 +161,12 @@ def earlier_rows(path: Path | None, steps: int) -> list[str]:
     help="Steps in all, those before --resume included.",
 )
 @click.option(
-    "--batch", required=True, type=click.IntRange(1), metavar="B", help="Samples of a step."
+    "--batch",
+    "samples_of_step",
+    required=True,
+    type=click.IntRange(1),
+    metavar="B",
+    help="Samples of a step.",
 )
 @click.option(
     "-o",
@@ -242,12 +257,13 @@ def earlier_rows(path: Path | None, steps: int) -> list[str]:
 @costing
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @report_option
+@sized_step
 @general
 def command(
     model: Path,
     data: Path,
     steps: int,
-    batch: int,
+    samples_of_step: int,
     output: Path | None,
     onnx: Path | None,
     training: Training,
@@ -266,16 +282,19 @@ def command(
     asking: Asking,
     as_json: bool,
     report: Path | None,
+    sizes: Sizes,
 ) -> None:
-    """Train MODEL, an ONNX file, with the samples of DATA.npz.
+    """Train an ONNX file, or a model by name (see wsc models), with the samples of DATA.npz.
 
     Gradients are computed on the simulated fabric; the weight store applies the optimizer.
     """
-    output = output or Path(f"{model.stem}.safetensors")
+    batch = samples_of_step
+    chosen = chosen_model(model, sizes_of_step(model, sizes, batch))
+    name = chosen.shape.name if isinstance(chosen, Named) else model.stem
+    output = output or Path(f"{name}.safetensors")
     if STANDARD in (output, onnx, log):
         raise Refusal("-: standard output takes no checkpoint, model or log: name a file")
-    require_file(model)
-    read = [model, data, *([Path(fabric)] if fabric else [])]
+    read = [*source_files(chosen), data, *fabric_files(fabric)]
     read += [path for path in (schedule, *asking.files) if path is not None]
     written = [output, *(path for path in (onnx, log, report) if path is not None)]
     require_outputs(written, None, read)
@@ -288,10 +307,10 @@ def command(
 
     with noted(), working("training") as line:
         trainer = train(
-            model,
+            **trained_model(model, chosen, sizes),
             fabric=fabric,
             dims=read_dims(dims),
-            precision=precision,
+            precision=trained_precision(chosen, precision),
             engine=engine,
             over=runs,
             schedule=numbers,

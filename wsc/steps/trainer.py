@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -45,6 +45,8 @@ from wsc.training.step import LOSS, SCALE, parse_optimizer
 if TYPE_CHECKING:
     import onnx_ir as ir
     from onnx import ModelProto
+
+    from wsc.frontend.store import Store
 
 FIRST_SCALE = 65536.0  # of the gradients of halves
 _LEAST, _LARGEST = -24, 128  # exponents that a scale can come to
@@ -149,7 +151,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
 class Trainer(Shown):
     """Steps of training. ``wsc.train`` makes one.
 
-    program: that of a step, once it is compiled. state: see there.
+    model: as for ``wsc.train``. program: that of a step, once it is compiled. state: see there.
+    weights_of: where the weights are that the model only declares.
     """
 
     model: Any
@@ -160,6 +163,7 @@ class Trainer(Shown):
     over: int | str = 1
     batch: int | None = None
     wafers: Wafers | None = None
+    weights_of: Store | None = None
     program: Program | None = None
     state: State = field(default_factory=State)
     _image: Image | None = None
@@ -374,7 +378,16 @@ class Trainer(Shown):
             given["shapes"] = {name: array.shape for name, array in part.items()}
         if batch is not None:
             given["batch"] = batch
-        return compile_step(self.model, **given, clip=self.clip, over=runs)
+        model = self._model_of(batch)
+        return compile_step(model, **given, weights=self.weights_of, clip=self.clip, over=runs)
+
+    def _model_of(self, batch: int | None) -> Any:
+        """The model for so many samples of a run. Raises OpenSizes where they are not known."""
+        if not callable(self.model):
+            return self.model
+        if batch is None:
+            raise OpenSizes("the model is made for a number of samples: give batch")
+        return self.model(batch)
 
     # --- the program ------------------------------------------------------------
 
@@ -513,7 +526,8 @@ class Trainer(Shown):
         """The model with its weights as they are now; ONNX Runtime runs it."""
         from wsc.training.export import with_weights
 
-        return with_weights(self.model, self.weights)
+        weights = self.weights  # with the program, which says how many samples a run has
+        return with_weights(self._model_of(self.batch), weights, self.weights_of)
 
 
 def _part(arrays: Mapping[str, np.ndarray], size: int, number: int) -> dict[str, np.ndarray]:
@@ -533,7 +547,7 @@ def require_step(assembly: Any) -> None:
 
 
 def train(
-    model: str | PathLike[str] | bytes | ModelProto | ir.Model,
+    model: str | PathLike[str] | bytes | ModelProto | ir.Model | Callable[[int], ModelProto],
     loss: str = "cross_entropy",
     optimizer: str = "adam",
     *,
@@ -551,15 +565,17 @@ def train(
     cluster: str = "",
     recompute: str = "auto",
     code: str = "auto",
+    weights: Store | None = None,
 ) -> Trainer:
     """Train a model: ``step`` takes a batch, computes gradients on the fabric, updates the store.
 
-    model, fabric, dims, precision, code: as for ``wsc.compile``; sizes that are not given are
-    those of the first batch. loss: ``cross_entropy``, ``mse`` or ``output``, with options as in
-    ``cross_entropy:smoothing=0.1,ignored=0``. optimizer: ``sgd``, ``momentum``, ``adam`` or
-    ``adamw``, as in ``adamw:lr=3e-4,weight_decay=0.1``; ``model``: the step that the model's
-    ``training_info`` describes, with the loss ``output``. groups: ``PATTERN:NUMBERS`` for weights
-    that have others, as in ``*.bias:weight_decay=0``. trainable: patterns of names of
+    model, fabric, dims, precision, code, weights: as for ``wsc.compile``; sizes that are not given
+    are those of the first batch. The model may also be what makes it for a number of samples of a
+    run, where its graph is for one number. loss: ``cross_entropy``, ``mse`` or ``output``, with
+    options as in ``cross_entropy:smoothing=0.1,ignored=0``. optimizer: ``sgd``, ``momentum``,
+    ``adam`` or ``adamw``, as in ``adamw:lr=3e-4,weight_decay=0.1``; ``model``: the step that the
+    model's ``training_info`` describes, with the loss ``output``. groups: ``PATTERN:NUMBERS`` for
+    weights that have others, as in ``*.bias:weight_decay=0``. trainable: patterns of names of
     initializers; none: all of them. clip: the norm of all gradients is at most this; 0: as it
     is. over: runs whose gradients make a step; ``auto``: as few as its samples have room in.
     schedule: by what the rate of each step is multiplied. batch: samples of a run (with ``auto``
@@ -614,4 +630,6 @@ def train(
     if isinstance(runs, int):
         require_shares(devices, runs)
     several = Wafers(devices, cluster) if devices > 1 or cluster else None
-    return Trainer(model, step, options.engine(engine), rates, norm, runs, samples, several)
+    return Trainer(
+        model, step, options.engine(engine), rates, norm, runs, samples, several, weights
+    )
