@@ -285,6 +285,8 @@ def split(node: Expr, registers: frozenset[str], dims: tuple[str, ...] = ()) -> 
         NotAffine: a register is multiplied, subtracted or divided, a stride is not a
             static expression or one register, or an iteration name occurs non-linearly.
     """
+    if isinstance(node, Int):  # most operands
+        return Affine(node, (), {})
     static: Expr = Int(0)
     regs: list[str] = []
     strides: dict[str, Expr] = {}

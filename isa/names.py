@@ -58,6 +58,10 @@ class _Names:
         self.regions = {region.name for region in program.regions}
         self.edge = {tensor.name for tensor in program.edge_tensors}
         self.procedures = {procedure.name: procedure for procedure in program.procedures}
+        self.named = {  # the names of calls in the main of each region, of two alike the first
+            region.name: {call.name for call in calls(region.main)} - {""}
+            for region in reversed(program.regions)
+        }
         self.static = {
             **dict.fromkeys(ex.RESERVED, "coordinate"),
             **{name: "constant" for name, _ in program.constants},
@@ -205,8 +209,7 @@ class _Names:
         self._known("region", transfer.region, self.regions, where, of)
         self._edge(transfer, loop, of)
         if transfer.call and transfer.region in self.regions:
-            named = {call.name for call in calls(self.program.region(transfer.region).main)}
-            self._known("call", transfer.call, named - {""}, where, of)
+            self._known("call", transfer.call, self.named[transfer.region], where, of)
         outer = dict(self.static)
         if loop is not None:
             outer[loop.register] = "counter"

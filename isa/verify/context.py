@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -59,6 +59,23 @@ class Context:
     fabric: Fabric
     source: Source
     found: list[Diagnostic] = field(default_factory=list[Diagnostic])
+    numbers: dict[Hashable, int] = field(default_factory=dict[Hashable, int])  # see ``number``
+    numbered: dict[int, tuple[Hashable, int]] = field(
+        default_factory=dict[int, "tuple[Hashable, int]"]
+    )
+
+    def number(self, part: Hashable) -> int:
+        """A number that equal parts of the program share.
+
+        What is large to compare is compared once: all turns of a loop of the schedule have the
+        same objects.
+        """
+        known = self.numbered.get(id(part))
+        if known is None:
+            # With the part itself, so that it stays that one.
+            known = part, self.numbers.setdefault(part, len(self.numbers))
+            self.numbered[id(part)] = known
+        return known[1]
 
     @cached_property
     def played(self) -> tuple[Transfer, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -84,14 +84,22 @@ def _each(
         if tensor.kind not in kinds:
             continue
         own = transfers.get(tensor.name, [])
-        same = tuple(replace(item, tensor="", nodes=(), call="") for item in own)
-        key = (tensor.kind, tensor.shape, same)
+        key = (tensor.kind, tensor.shape, tuple(_moved(context, item) for item in own))
         if key in right:
             continue
         before = len(context.found)
         look(context, tensor, own)
         if len(context.found) == before:
             right.add(key)
+
+
+def _moved(context: Context, transfer: Transfer) -> Hashable:
+    """What a transfer moves along which way: all but names."""
+    return (
+        (transfer.direction, transfer.color, transfer.region, transfer.side),
+        tuple(map(context.number, (transfer.guard, transfer.offset, transfer.dims))),
+        (transfer.repeat, transfer.lookup, transfer.then, transfer.final),
+    )
 
 
 def order(context: Context) -> None:

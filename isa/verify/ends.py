@@ -111,7 +111,8 @@ class Ends:
         side, rows = transfer.side, transfer.lookup.count if transfer.lookup else 1
         controls = transfer.then, transfer.final
         key = (
-            (region.name, side, transfer.dims, transfer.repeat, transfer.guard),
+            (region.name, side, transfer.repeat),
+            tuple(map(self.context.number, (transfer.dims, transfer.guard))),
             (dtype, rows, controls),
         )
         if key in self.moved:

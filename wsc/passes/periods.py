@@ -41,7 +41,7 @@ def runs(
         saved = _saved(turns)
         if saved > best:
             best, found = saved, turns
-    found = _shortened(found, partial(_going_on, ids, steady, offset), reach)
+    found = _shortened(found, ids, partial(_going_on, ids, steady, offset), reach)
     edges = [0, *(edge for run in found for edge in (run.start, run.end)), len(ids)]
     rest = zip(edges[::2], edges[1::2], strict=True) if found else ()
     inner = [run for a, b in rest for run in runs(ids[a:b], steady, offset + a)]
@@ -59,12 +59,20 @@ def _going_on(
     return same[:-period] & same[period:] & steady(period)[offset:][: len(ids) - 2 * period]
 
 
-def _shortened(found: Sequence[Run], going_on: Callable[[int], Flags], reach: int) -> list[Run]:
+def _shortened(
+    found: Sequence[Run],
+    ids: npt.NDArray[np.int64],
+    going_on: Callable[[int], Flags],
+    reach: int,
+) -> list[Run]:
     """Runs with the shortest periods that they have; these may go further than the longer ones."""
     short: list[Run] = []
     for run in found:
         divisors = (part for part in range(1, run.period) if run.period % part == 0)
         for period in divisors:
+            # Whether numbers go on evenly is only asked where the items do.
+            if (ids[run.start : run.end - period] != ids[run.start + period : run.end]).any():
+                continue
             flags = going_on(period)
             if flags[run.start : run.end - reach * period].all():
                 ends = np.flatnonzero(~flags[run.start :])

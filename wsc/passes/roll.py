@@ -170,12 +170,15 @@ class _Roller:
         behind = None if cut is None else _behind(cut, calls, stack.period)
         found: list[tuple[Run, _Numbers]] = []
         for together in TOGETHER:
+            most = max((_saved(run) for run, _ in found), default=0)
+            if found and most >= len(calls) - stack.period * together:
+                break  # as many turns of so many layers would not be more
             period, left = stack.period * together, 0 if cut is None else cut.left // together
             closed = numbers.closed(period, left, behind) if behind is not None else numbers
             found += [(run, closed) for run in closed.even(period)]
         if not found:
             return None
-        best, numbers = max(found, key=lambda item: (item[0].count - 1) * item[0].period)
+        best, numbers = max(found, key=lambda item: _saved(item[0]))
         run = Run(stack.start + best.start, best.period, best.count)
         self.names.periods[run.start] = stack.period
         named = [
@@ -267,7 +270,8 @@ class _Numbers:
         taken = [self._take(call) for call in main]
         self.ids = numbered(form for form, _ in taken)
         most = max((len(numbers) for _, numbers in taken), default=0)
-        self.table: npt.NDArray[np.int64] = np.zeros((len(main), most), np.int64)
+        # Column by column: calls are compared with later ones, all of them at once.
+        self.table: npt.NDArray[np.int64] = np.zeros((len(main), most), np.int64, order="F")
         for row, (_, numbers) in zip(self.table, taken, strict=True):
             row[: len(numbers)] = numbers
         for gap in gaps:
@@ -342,7 +346,7 @@ class _Numbers:
             NotAlike: numbers go on where it is not known what was left out.
         """
         found = copy(self)
-        found.table = self.table.copy()
+        found.table = self.table.copy(order="K")
         together = period // len(behind)
         for place in range(period):
             layer, turns = behind[place % len(behind)], found.table[place::period]
@@ -384,6 +388,11 @@ class _Numbers:
             if turn - begin + 1 > best.count:
                 best = Run(begin * period, period, turn - begin + 1)
         return [best] if best.count > 1 else []
+
+
+def _saved(run: Run) -> int:
+    """The calls that a loop over a run is shorter than its turns."""
+    return (run.count - 1) * run.period
 
 
 def _behind(cut: Cut, calls: Sequence[Call], period: int) -> list[int | None]:
