@@ -218,7 +218,7 @@ class Threads:
             program.procedures, region.main, self._by_address
         )
         self._decisive: frozenset[str] = frozenset()
-        self._parts: dict[int, tuple[Statement, ...]] = {}
+        self._parts: dict[int, tuple[tuple[Statement, ...], tuple[tuple[Statement, ...], ...]]] = {}
         self._bodies: dict[int, tuple[tuple[Statement, ...], tuple[Item, ...]]] = {}
         self.current: Span | None = None
         self._scatter: Span | None = None
@@ -270,10 +270,6 @@ class Threads:
         if found is None or found[0] is not body:
             found = self._bodies[id(body)] = (body, condensed(body, self._decisive, self.fabric))
         return found[1]
-
-    def _alone(self, statement: Statement) -> tuple[Statement, ...]:
-        """A statement of main as a body."""
-        return self._parts.setdefault(id(statement), (statement,))
 
     def _scalars(self, scalars: Scalars, frame: Frame, lanes: Lanes) -> None:
         self._spend(lanes, scalars.cycles)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
@@ -63,8 +64,9 @@ class Walk(Threads):
         ends = (self.time.max(), units, self.streams.drained)
         return round(float(max(ends)))
 
-    def _main(self, body: Iterable[Statement], frame: Frame, lanes: Lanes) -> Steps:
-        for statement in body:
+    def _main(self, body: tuple[Statement, ...], frame: Frame, lanes: Lanes) -> Steps:
+        for part in self._gathered(body):
+            statement = part[0]
             start = float(lanes.of(self.time).min())
             key = self._pass(statement, frame)
             span = self.spans.get(key)
@@ -81,11 +83,22 @@ class Walk(Threads):
                 if call is None or not self._again(call, frame):
                     if not is_scalar(statement):
                         self.calls.last = None
-                    yield from self._block(self._alone(statement), frame, lanes)
+                    yield from self._block(part, frame, lanes)
                     if call is not None:
                         self.calls.learn(self)
                 span.leave(float(lanes.of(self.time).max()))
             self.current = outer
+
+    def _gathered(self, body: tuple[Statement, ...]) -> tuple[tuple[Statement, ...], ...]:
+        """A body of main: each statement alone, but scalar ones that follow each other together."""
+        found = self._parts.get(id(body))
+        if found is None or found[0] is not body:
+            parts: list[tuple[Statement, ...]] = []
+            for scalar, group in groupby(body, is_scalar):
+                members = tuple(group)
+                parts += [members] if scalar else [(statement,) for statement in members]
+            found = self._parts[id(body)] = body, tuple(parts)
+        return found[1]
 
     def _number(self, body: Iterable[Statement], around: tuple[tuple[int, str], ...]) -> None:
         """Note each statement's number in the text, and the loops around it."""
