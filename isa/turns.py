@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from wsc.isa.expr import Expr, Int, names, substitute
 from wsc.isa.limits import MOST_TRANSFERS
@@ -25,23 +26,56 @@ _FALLING = r"([0-9]{{1,12}})-(?:([0-9]{{1,12}})\*)?{name}"
 _ENTRY = r"(\w+)\[{name}\]"
 
 
+@dataclass(frozen=True, slots=True)
+class _Number:
+    """A place that counts: ``first + step * turn``."""
+
+    step: int
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A place that takes the entry of a turn from a table. text: the place itself."""
+
+    table: str
+    text: str
+
+
+@lru_cache(maxsize=1 << 12)
+def _parts(text: str, name: str) -> tuple[str | _Number | _Entry, ...]:
+    """A text for the loop that ``name`` counts, taken apart: what is text, and its places."""
+    own = re.escape(name)
+    parts: list[str | _Number | _Entry] = []
+    # What is within braces is every second part.
+    for number, inside in enumerate(PLACE.split(text)):
+        if number % 2 == 0:
+            parts.append(inside)
+        elif found := re.fullmatch(_RISING.format(name=own), inside):
+            parts.append(_Number(int(found[1] or 1), int(found[2] or 0)))
+        elif found := re.fullmatch(_FALLING.format(name=own), inside):
+            parts.append(_Number(-int(found[2] or 1), int(found[1])))
+        elif found := re.fullmatch(_ENTRY.format(name=own), inside):
+            parts.append(_Entry(found[1], f"{{{inside}}}"))
+        else:
+            parts.append(f"{{{inside}}}")
+    return tuple(part for part in parts if part != "")
+
+
 def expand(text: str, name: str, turn: int, tables: Tables | None = None) -> str:
     """The text in one turn of the loop that ``name`` counts."""
     if "{" not in text or not name:
         return text
-    own = re.escape(name)
-
-    def put(match: re.Match[str]) -> str:
-        inside = match[1]
-        if found := re.fullmatch(_RISING.format(name=own), inside):
-            return str(int(found[1] or 1) * turn + int(found[2] or 0))
-        if found := re.fullmatch(_FALLING.format(name=own), inside):
-            return str(int(found[1]) - int(found[2] or 1) * turn)
-        found = re.fullmatch(_ENTRY.format(name=own), inside)
-        entries = (tables or {}).get(found[1], ()) if found else ()
-        return entries[turn] if turn < len(entries) else match[0]
-
-    return PLACE.sub(put, text)
+    found: list[str] = []
+    for part in _parts(text, name):
+        if isinstance(part, str):
+            found.append(part)
+        elif isinstance(part, _Number):
+            found.append(str(part.first + part.step * turn))
+        else:
+            entries = (tables or {}).get(part.table, ())
+            found.append(entries[turn] if turn < len(entries) else part.text)
+    return "".join(found)
 
 
 def expanded(
@@ -103,21 +137,46 @@ def changed(
     )
 
 
-def in_turn(transfer: Transfer, loop: TransferLoop, turn: int, tables: Tables) -> Transfer:
-    """What an entry of a loop is in one turn."""
-    values = {loop.register: Int(turn)}
+def in_turns(
+    transfer: Transfer, loop: TransferLoop, turns: Iterable[int], tables: Tables
+) -> Iterator[Transfer]:
+    """What an entry of a loop is in some of its turns.
 
-    def there(node: Expr) -> Expr:
-        return substitute(node, values)
+    What does not count the turns is one object in all of them.
+    """
+    register = loop.register
 
-    return replace(
-        transfer,
-        tensor=expand(transfer.tensor, loop.register, turn, tables),
-        nodes=expanded(transfer.nodes, loop.register, turn, tables),
-        guard=None if transfer.guard is None else there(transfer.guard),
-        offset=there(transfer.offset),
-        dims=tuple(Dim(dim.name, there(dim.extent)) for dim in transfer.dims),
-    )
+    def there(node: Expr, turn: int) -> Expr:
+        return substitute(node, {register: Int(turn)})
+
+    def shape(turn: int) -> tuple[Expr | None, Expr, tuple[Dim, ...]]:
+        """Its guard, its offset and its extents."""
+        guard = None if transfer.guard is None else there(transfer.guard, turn)
+        dims = tuple(Dim(dim.name, there(dim.extent, turn)) for dim in transfer.dims)
+        return guard, there(transfer.offset, turn), dims
+
+    counts = register in set(_names(transfer))
+    named = any("{" in text for text in transfer.nodes)
+    same = None if counts else shape(0)
+    for turn in turns:
+        guard, offset, dims = same or shape(turn)
+        yield Transfer(
+            transfer.direction,
+            transfer.color,
+            transfer.region,
+            transfer.side,
+            guard,
+            expand(transfer.tensor, register, turn, tables),
+            offset,
+            dims,
+            transfer.repeat,
+            transfer.lookup,
+            transfer.then,
+            transfer.final,
+            expanded(transfer.nodes, register, turn, tables) if named else transfer.nodes,
+            transfer.call,
+            transfer.where,
+        )
 
 
 def unrolled(program: Program) -> Program:
@@ -136,7 +195,8 @@ def unrolled(program: Program) -> Program:
     for item in program.transfers:
         if isinstance(item, TransferLoop):
             turns = range(item.count)
-            found += [in_turn(part, item, turn, tables) for turn in turns for part in item.body]
+            columns = [in_turns(part, item, turns, tables) for part in item.body]
+            found += [part for turn in zip(*columns, strict=True) for part in turn]
         else:
             found.append(item)
     return program.with_(transfers=tuple(found))
@@ -159,14 +219,12 @@ def distinct_transfers(program: Program) -> Iterator[Transfer]:
         if loop is None:
             yield transfer
             continue
-        seen = set[object]()
+        seen: dict[object, int] = {}
         counts = loop.register in set(_names(transfer))
         for turn in range(loop.count):
             tensor = expand(transfer.tensor, loop.register, turn, tables)
-            key = (tensors[tensor], turn if counts else 0)
-            if key not in seen:
-                seen.add(key)
-                yield in_turn(transfer, loop, turn, tables)
+            seen.setdefault((tensors[tensor], turn if counts else 0), turn)
+        yield from in_turns(transfer, loop, seen.values(), tables)
 
 
 def _names(transfer: Transfer) -> Iterator[str]:

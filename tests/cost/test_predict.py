@@ -69,7 +69,7 @@ def test_other_links_branches_and_banks(case: Case) -> None:
 
 
 def test_the_shares_of_a_run_add_up() -> None:
-    assert added([10, 7, 30, 30, 31]) == [10, 0, 20, 0, 1]
+    assert added([10, 7, 30, 30, 31]).tolist() == [10, 0, 20, 0, 1]
 
 
 def test_a_number_of_the_fabric_changes_the_prediction() -> None:

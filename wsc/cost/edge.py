@@ -38,10 +38,17 @@ def static_environment(program: Program, width: int, height: int) -> dict[str, A
 
 @dataclass(slots=True)
 class Traffics:
-    """What the transfers of a program move; those that differ in names alone are looked at once."""
+    """What the transfers of a program move; those that differ in names alone are looked at once.
+
+    known: what was found, by transfers without names. alike: the same, by the objects of which a
+    transfer consists, with the first one that consists of them.
+    """
 
     program: Program
     known: dict[Transfer, Traffic] = field(default_factory=dict[Transfer, Traffic])
+    alike: dict[tuple[int, ...], tuple[Transfer, Traffic]] = field(
+        default_factory=dict[tuple[int, ...], tuple[Transfer, Traffic]]
+    )
     types: dict[str, DType] = field(init=False)
     static: dict[str, Any] = field(init=False)
 
@@ -51,10 +58,31 @@ class Traffics:
 
     def of(self, transfer: Transfer) -> Traffic:
         """What one of them moves."""
-        same = replace(transfer, tensor=self.types[transfer.tensor].value, nodes=(), call="")
-        if same not in self.known:
-            self.known[same] = self._traffic(transfer)
-        return self.known[same]
+        # What the turns of a loop have in common is one object in all of them: it is told by its
+        # number, which stays its own as long as the transfer is kept that it is of.
+        dtype = self.types[transfer.tensor]
+        parts = (
+            transfer.direction,
+            transfer.color,
+            transfer.region,
+            transfer.side,
+            transfer.guard,
+            dtype,
+            transfer.offset,
+            transfer.dims,
+            transfer.repeat,
+            transfer.lookup,
+            transfer.then,
+            transfer.final,
+        )
+        key = tuple(map(id, parts))
+        found = self.alike.get(key)
+        if found is None:
+            same = replace(transfer, tensor=dtype.value, nodes=(), call="")
+            if same not in self.known:
+                self.known[same] = self._traffic(transfer)
+            found = self.alike[key] = transfer, self.known[same]
+        return found[1]
 
     def _traffic(self, transfer: Transfer) -> Traffic:
         """Evaluate a transfer's extents at every port."""

@@ -7,10 +7,13 @@ overlap, so these, and no other share of the time, add up to the run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wsc.cost.threads import Span
+import numpy as np
+import numpy.typing as npt
+
+from wsc.cost.threads import Repeated, Span
 from wsc.cost.unpredictable import Unpredictable
 from wsc.cost.walk import Walk
 from wsc.isa.collection import without_collection
@@ -55,15 +58,11 @@ class Prediction:
     sampled: bool
 
 
-def added(ends: Iterable[float]) -> list[int]:
-    """By how much each of successive parts of a run makes it longer."""
-    found: list[int] = []
-    latest = 0
-    for end in ends:
-        whole = max(latest, round(end) if end > 0 else 0)
-        found.append(whole - latest)
-        latest = whole
-    return found
+def added(ends: npt.ArrayLike) -> np.ndarray:
+    """By how much each of successive parts of a run makes it longer: whole cycles."""
+    times = np.asarray(ends, float)
+    latest = np.maximum.accumulate(np.where(times > 0, np.rint(times), 0.0))
+    return np.diff(latest, prepend=0.0).astype(np.int64)
 
 
 @without_collection()
@@ -77,10 +76,7 @@ def predict(program: Program, fabric: Fabric) -> Prediction:
     walk = Walk(program, fabric)
     walk.run()
     (region,) = program.regions
-    spans = [walk.spans[key] for key in sorted(walk.spans)]
-    passes: dict[int, list[tuple[Span, int]]] = {}
-    for span, more in zip(spans, added(span.end for span in spans), strict=True):
-        passes.setdefault(id(span.statement), []).append((span, more))
+    passes = _passes([walk.spans[key] for key in sorted(walk.spans)])
     found = tuple(_call(item, passes.get(id(item), [])) for item in calls(region.main))
     cycles = walk.end
     moved = dict.fromkeys(Direction, 0)
@@ -104,13 +100,43 @@ def predict(program: Program, fabric: Fabric) -> Prediction:
     )
 
 
-def _call(call: Call, passes: list[tuple[Span, int]]) -> CallPrediction:
-    """One call over all its passes, of which each has added so many cycles."""
+@dataclass(frozen=True, slots=True)
+class _Passes:
+    """One or several passes of a statement of main: first cycle, last one, what all add."""
+
+    start: float
+    end: float
+    added: int
+    macs: float
+
+
+def _passes(spans: Sequence[Span | Repeated]) -> dict[int, list[_Passes]]:
+    """What passes of statements add, by statement. spans: of all main, in the order of time."""
+    # Turns that were not walked are rows of statements, one turn behind the other.
+    ends = [span.ends() if isinstance(span, Repeated) else np.array([[span.end]]) for span in spans]
+    more = added(np.concatenate([np.zeros(0), *(array.ravel() for array in ends)]))
+    found: dict[int, list[_Passes]] = {}
+    place = 0
+    for item, array in zip(spans, ends, strict=True):
+        mine = more[place : place + array.size].reshape(array.shape).sum(axis=0).tolist()
+        place += array.size
+        if isinstance(item, Span):
+            own = _Passes(item.start, item.end, mine[0], item.macs)
+            found.setdefault(id(item.statement), []).append(own)
+            continue
+        for span, end, sum_of_all in zip(item.spans, array[-1].tolist(), mine, strict=True):
+            own = _Passes(span.start + item.cycles, end, sum_of_all, span.macs * item.more)
+            found.setdefault(id(span.statement), []).append(own)
+    return found
+
+
+def _call(call: Call, passes: list[_Passes]) -> CallPrediction:
+    """One call over all its passes."""
     if not passes:
         return CallPrediction(call, 0, 0, 0, 0)
-    start, end = min(span.start for span, _ in passes), max(span.end for span, _ in passes)
-    macs = round(sum(span.macs for span, _ in passes))
-    return CallPrediction(call, round(start), round(end), sum(more for _, more in passes), macs)
+    start, end = min(part.start for part in passes), max(part.end for part in passes)
+    macs = round(sum(part.macs for part in passes))
+    return CallPrediction(call, round(start), round(end), sum(p.added for p in passes), macs)
 
 
 def _asked(program: Program) -> int:

@@ -201,6 +201,34 @@ class Senders:
 
 
 @dataclass(slots=True)
+class Formula:
+    """What a register of main was computed from, put together when it is asked for.
+
+    known: what the registers in its operands held, numbers or formulas.
+    """
+
+    op: Op
+    known: dict[str, int | Formula]
+    _made: Expr | None = None
+
+    def expression(self) -> Expr:
+        """The register's value in coordinates."""
+        if self._made is None:
+            values = {
+                name: part.expression() if isinstance(part, Formula) else part
+                for name, part in self.known.items()
+            }
+            operands = [substitute(operand, values) for operand in _operands(self.op)]
+            operator = OPERATORS.get(self.op.name)
+            self._made = operands[0] if operator is None else binary(operator, *operands)
+        return self._made
+
+
+def _operands(op: Op) -> list[Expr]:
+    return [item.value for item in op.operands if isinstance(item, Scalar)]
+
+
+@dataclass(slots=True)
 class Source:
     """A call that sends.
 
@@ -224,7 +252,8 @@ class Sources:
         self._calls: list[Source | None] = []
         self._ops: set[int] = set()
         self._inside = False
-        self._formulas: dict[str, Expr] = {}
+        self._formulas: dict[str, Formula] = {}
+        self._used: dict[int, tuple[Op, frozenset[str]]] = {}  # names in operands
 
     def enter(self, call: Call, frame: Frame, whole: bool) -> bool:
         """Tiles come to a call, all of them if ``whole``.
@@ -236,6 +265,10 @@ class Sources:
             return False
         used = self._senders.arguments(call)
         mine = {name: self._known(name, value) for name, value in frame.items() if name in used}
+        mine = {
+            name: value.expression() if isinstance(value, Formula) else value
+            for name, value in mine.items()
+        }
         known = whole and not any(isinstance(value, np.ndarray) for value in mine.values())
         self._calls.append(Source(call, mine) if known else None)
         self._inside = True
@@ -251,17 +284,19 @@ class Sources:
             # A number that all tiles have is its own formula.
             self._formulas.pop(op.register, None)
             return
-        operands = [item.value for item in op.operands if isinstance(item, Scalar)]
-        used = {name for operand in operands for name in names(operand)} & frame.keys()
-        known = {name: self._known(name, frame[name]) for name in used}
+        known = {name: self._known(name, frame[name]) for name in self._names(op) & frame.keys()}
         self._formulas.pop(op.register, None)
         if any(isinstance(part, np.ndarray) for part in known.values()):
             return
-        operands = [substitute(operand, known) for operand in operands]
-        if op.name == "i.set":
-            self._formulas[op.register] = operands[0]
-        elif op.name in OPERATORS:
-            self._formulas[op.register] = binary(OPERATORS[op.name], *operands)
+        if op.name == "i.set" or op.name in OPERATORS:
+            self._formulas[op.register] = Formula(op, known)
+
+    def _names(self, op: Op) -> frozenset[str]:
+        """The names in the operands of an instruction of main."""
+        if id(op) not in self._used:
+            found = frozenset(name for operand in _operands(op) for name in names(operand))
+            self._used[id(op)] = op, found
+        return self._used[id(op)][1]
 
     def _known(self, name: str, value: Any) -> Any:
         """A register's value, or its formula in coordinates where it differs between tiles."""

@@ -15,7 +15,7 @@ from wsc.flows.feed import Schedule
 from wsc.flows.flow import Flow, Strand
 from wsc.flows.stream import Site, Steps, Stream, Walker
 from wsc.flows.work import Work
-from wsc.isa.expr import evaluate
+from wsc.isa.expr import Expr, evaluate
 from wsc.isa.program import Program, Transfer
 from wsc.isa.turns import plain_transfers
 from wsc.isa.types import Control, DType, Side
@@ -40,6 +40,7 @@ class Streams:
             color: np.maximum(model.queue_interval(np.maximum(depth, 1)), model.link)
             for color, depth in self.inputs.items()
         }
+        self._open: dict[Expr, int] = {}  # ports that take part, by guard
         self.controls = sum(map(self._control_bytes, plain_transfers(program)))
         self.site = Site(model, x, y, self._depth, self._schedule)
         for strand in self.color:
@@ -129,45 +130,46 @@ class Streams:
 
     def _ports(self, transfer: Transfer) -> int:
         """Ports that take part in a transfer."""
-        env = static_environment(self.program, self.x.size, self.y.size)
-        env |= {"x": np.arange(self.x.size), "y": 0}
-        held = 1 if transfer.guard is None else evaluate(transfer.guard, env) != 0
-        return int(np.broadcast_to(held, self.x.size).sum())
+        guard = transfer.guard
+        if guard is None:
+            return self.x.size
+        if guard not in self._open:
+            env = static_environment(self.program, self.x.size, self.y.size)
+            env |= {"x": np.arange(self.x.size), "y": 0}
+            held = evaluate(guard, env) != 0
+            self._open[guard] = int(np.broadcast_to(held, self.x.size).sum())
+        return self._open[guard]
 
     def _schedule(self, flow: Flow) -> Schedule:
         """What crosses the edge on a flow's color, at the side that is the flow's."""
-        upto: list[np.ndarray] = []
-        intervals: list[float] = []
-        lookup: list[bool] = []
-        control: list[float] = []
-        in_turn: list[bool] = []
-        final: list[int] = []
         along, across = (self.x, self.y) if flow.side is Side.NORTH else (self.y, self.x)
-        total = np.zeros(len(along.places))
         each = self.traffics
         color = self.color[flow.strand]
+        # Transfers that move the same differ in names alone: they are looked at once.
+        own: dict[int, tuple[int, Transfer]] = {}
+        numbers: list[int] = []
         for transfer in plain_transfers(self.program):
-            if transfer.color != color or transfer.side is not flow.side:
-                continue
+            if transfer.color == color and transfer.side is flow.side:
+                number, _ = own.setdefault(id(each.of(transfer)), (len(own), transfer))
+                numbers.append(number)
+        ports = np.zeros((len(own), len(along.places)))
+        intervals, control = np.zeros(len(own)), np.zeros(len(own))
+        lookup, in_turn = np.zeros(len(own), bool), np.zeros(len(own), bool)
+        final = np.zeros(len(own), int)
+        for number, transfer in own.values():
             moved = each.of(transfer)
-            total = total + moved.ports[along.places]
-            upto.append(total)
+            ports[number] = moved.ports[along.places]
             busy = moved.elements / max(int(moved.ports.max(initial=0)), 1)
             interval = self.model.edge_interval(busy, each.types[transfer.tensor])
-            intervals.append(max(interval, self.model.link) if across.size > 1 else interval)
-            lookup.append(transfer.lookup is not None)
-            control.append(self.model.edge_interval(self._ports(transfer), DType.F32))
-            in_turn.append(transfer.repeat is not None)
-            final.append(int(transfer.final is not Control.NONE))
-        table = np.array(upto).reshape(len(upto), len(total))
-        return Schedule(
-            table,
-            np.array(intervals),
-            np.array(lookup, bool),
-            np.array(control),
-            np.array(in_turn, bool),
-            np.array(final),
-        )
+            least = self.model.link if across.size > 1 else interval
+            intervals[number] = max(interval, least)
+            control[number] = self.model.edge_interval(self._ports(transfer), DType.F32)
+            lookup[number] = transfer.lookup is not None
+            in_turn[number] = transfer.repeat is not None
+            final[number] = transfer.final is not Control.NONE
+        upto = np.cumsum(ports[numbers], axis=0)
+        told = (intervals, lookup, control, in_turn, final)
+        return Schedule(upto, *(array[numbers] for array in told))
 
     def run(self, walk: Walker, work: Work, receives: str, sends: str) -> Steps:
         """Bring an instruction to the streams that it takes part in: colors, or empty names."""

@@ -60,6 +60,26 @@ class Span:
 
 
 @dataclass(slots=True)
+class Repeated:
+    """Turns of a loop of main that are not walked: each passes as the one before it, but later.
+
+    spans: statements of the last turn that was walked, in the order of time, as that left them.
+    more: turns behind it. cycles: of each. later: by how much all of them were put off since.
+    """
+
+    spans: tuple[Span, ...]
+    more: int
+    cycles: float
+    later: float = 0.0
+
+    def ends(self) -> np.ndarray:
+        """When the last tile leaves each statement [turns, statements]."""
+        ends = np.array([span.end for span in self.spans])
+        turns = np.arange(1, self.more + 1)[:, None]
+        return ends + turns * self.cycles + self.later
+
+
+@dataclass(slots=True)
 class Token:
     """What an instruction gives to a semaphore in some tiles, when it is done.
 
@@ -190,7 +210,7 @@ class Threads:
         self._most_recent = MOST_RECENT
         self.progress, self.forced = 0, False
         self.tally = Tally()
-        self.spans: dict[Pass, Span] = {}
+        self.spans: dict[Pass, Span | Repeated] = {}
         self._codes: dict[int, tuple[Expr, Code]] = {}
         self._prepared: dict[int, tuple[Op, Prepared]] = {}
         self._registers: frozenset[str] = frozenset()
@@ -198,7 +218,7 @@ class Threads:
             program.procedures, region.main, self._by_address
         )
         self._decisive: frozenset[str] = frozenset()
-        self._parts: dict[int, tuple[Statement, ...]] = {}
+        self._parts: dict[int, tuple[tuple[Statement, ...], tuple[tuple[Statement, ...], ...]]] = {}
         self._bodies: dict[int, tuple[tuple[Statement, ...], tuple[Item, ...]]] = {}
         self.current: Span | None = None
         self._scatter: Span | None = None
@@ -251,10 +271,6 @@ class Threads:
             found = self._bodies[id(body)] = (body, condensed(body, self._decisive, self.fabric))
         return found[1]
 
-    def _alone(self, statement: Statement) -> tuple[Statement, ...]:
-        """A statement of main as a body."""
-        return self._parts.setdefault(id(statement), (statement,))
-
     def _scalars(self, scalars: Scalars, frame: Frame, lanes: Lanes) -> None:
         self._spend(lanes, scalars.cycles)
         self.tally.scalars += lanes.tiles * scalars.count
@@ -306,7 +322,11 @@ class Threads:
         after = False
         for span in self.spans.values():
             after |= span is self._scatter
-            if after and span.left and span is not self.current:
+            if not after or span is self.current:
+                continue
+            if isinstance(span, Repeated):
+                span.later += cycles
+            elif span.left:
                 span.end += cycles
 
     # --- vectors --------------------------------------------------------------

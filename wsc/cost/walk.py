@@ -8,6 +8,9 @@ that take turns: one that needs a stream which the other has yet to send lets it
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -15,7 +18,7 @@ import numpy as np
 from wsc.cost.again import Calls, State
 from wsc.cost.decisive import Scalars, is_scalar
 from wsc.cost.steady import LONG, Layers, Rhythm
-from wsc.cost.threads import Frame, Pass, Span, Steps, Threads
+from wsc.cost.threads import Frame, Pass, Repeated, Span, Steps, Threads
 from wsc.cost.tiles import Lanes
 from wsc.cost.unpredictable import Unpredictable
 from wsc.isa.expr import Name, apply, evaluate, names
@@ -61,10 +64,14 @@ class Walk(Threads):
         ends = (self.time.max(), units, self.streams.drained)
         return round(float(max(ends)))
 
-    def _main(self, body: Iterable[Statement], frame: Frame, lanes: Lanes) -> Steps:
-        for statement in body:
+    def _main(self, body: tuple[Statement, ...], frame: Frame, lanes: Lanes) -> Steps:
+        for part in self._gathered(body):
+            statement = part[0]
             start = float(lanes.of(self.time).min())
-            span = self.spans.setdefault(self._pass(statement, frame), Span(statement, start))
+            key = self._pass(statement, frame)
+            span = self.spans.get(key)
+            if not isinstance(span, Span):
+                span = self.spans[key] = Span(statement, start)
             span.start = min(span.start, start)
             outer, self.current = self.current, span
             head = float(lanes.of(self.time).max())
@@ -76,11 +83,22 @@ class Walk(Threads):
                 if call is None or not self._again(call, frame):
                     if not is_scalar(statement):
                         self.calls.last = None
-                    yield from self._block(self._alone(statement), frame, lanes)
+                    yield from self._block(part, frame, lanes)
                     if call is not None:
                         self.calls.learn(self)
                 span.leave(float(lanes.of(self.time).max()))
             self.current = outer
+
+    def _gathered(self, body: tuple[Statement, ...]) -> tuple[tuple[Statement, ...], ...]:
+        """A body of main: each statement alone, but scalar ones that follow each other together."""
+        found = self._parts.get(id(body))
+        if found is None or found[0] is not body:
+            parts: list[tuple[Statement, ...]] = []
+            for scalar, group in groupby(body, is_scalar):
+                members = tuple(group)
+                parts += [members] if scalar else [(statement,) for statement in members]
+            found = self._parts[id(body)] = body, tuple(parts)
+        return found[1]
 
     def _number(self, body: Iterable[Statement], around: tuple[tuple[int, str], ...]) -> None:
         """Note each statement's number in the text, and the loops around it."""
@@ -265,12 +283,14 @@ class Walk(Threads):
 
     def repeat(self, loop: int, turn: int, more: int, cycles: float) -> None:
         """Note statements in ``more`` turns behind ``turn`` as so much later than in that one."""
-        mine = [(key, span) for key, span in self.spans.items() if key[:2] == (loop, turn)]
-        for later in range(1, more + 1):
-            for key, span in mine:
-                start, end = span.start + later * cycles, span.end + later * cycles
-                passed = (loop, turn + later, *key[2:])
-                self.spans[passed] = Span(span.statement, start, end, True, span.macs)
+        last = [
+            (key, replace(span))
+            for key, span in self.spans.items()
+            if key[:2] == (loop, turn) and isinstance(span, Span)
+        ]
+        last.sort(key=itemgetter(0))
+        # They pass behind all of that turn. No statement of main has a key of this length.
+        self.spans[loop, turn + 1] = Repeated(tuple(span for _, span in last), more, cycles)
 
     def _compared(self, loop: Loop) -> list[int]:
         """The sampled coordinates that guards in a loop compare with its counter."""

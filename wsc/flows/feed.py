@@ -18,6 +18,7 @@ class Schedule:
     for numbers from the fabric. control: cycles between two control wavelets of a port.
     in_turn: whether the tiles of a column have blocks of their own, one after the other.
     final: control wavelets behind the last of these. done: elements of each column so far.
+    total: elements up to the end of each transfer, over all columns.
     """
 
     upto: np.ndarray
@@ -27,13 +28,15 @@ class Schedule:
     in_turn: np.ndarray
     final: np.ndarray
     done: np.ndarray = field(init=False)
+    total: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         self.done = np.zeros(self.upto.shape[1])
+        self.total = self.upto.sum(axis=1)
 
     def number(self, element: float) -> int:
         """The transfer that an element belongs to, counted over all columns from 0 on."""
-        return int(np.searchsorted(self.upto.sum(axis=1), element + 0.5))
+        return int(np.searchsorted(self.total, element + 0.5))
 
     def current(self, wanted: np.ndarray) -> int:
         """The transfer that the next elements belong to, of the column that wants the most."""
@@ -65,7 +68,7 @@ class Schedule:
 
     def _behind(self, done: np.ndarray) -> int:
         """The transfer that begins where so many elements are done; -1 within one."""
-        at = int(np.searchsorted(self.upto.sum(axis=1), done.sum() + 0.5))
+        at = int(np.searchsorted(self.total, done.sum() + 0.5))
         ends = self.upto[at - 1] if at else np.zeros(len(done))
         return at if np.array_equal(ends, done) else -1
 

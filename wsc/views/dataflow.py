@@ -27,7 +27,6 @@ from wsc.isa.program import (
 )
 from wsc.isa.statements import blocks
 from wsc.isa.table import BY_NAME, Category
-from wsc.isa.turns import plain_transfers
 from wsc.views.streams import all_calls, call_transfers
 
 Named = Mapping[str, frozenset[str]]
@@ -88,11 +87,10 @@ def dataflow(program: Program) -> list[Flow]:
 
     flows: dict[Flow, None] = {}
     transfers = call_transfers(program)
-    played = plain_transfers(program)
     for number in range(len(touched)):
-        for place in transfers.get(number, ()):
-            if played[place].direction is Direction.FEED:
-                flows[Flow(None, number, played[place].tensor)] = None
+        for transfer in transfers.get(number, ()):
+            if transfer.direction is Direction.FEED:
+                flows[Flow(None, number, transfer.tensor)] = None
     first = 0
     for region in program.regions:
         order, first = _order(region.main, first)
@@ -103,9 +101,9 @@ def dataflow(program: Program) -> list[Flow]:
                     flows[Flow(giver, number, tensor)] = None
             held.write(number, touched[number])
     for number in range(len(touched)):
-        for place in transfers.get(number, ()):
-            if played[place].direction is Direction.DRAIN:
-                flows[Flow(number, None, played[place].tensor)] = None
+        for transfer in transfers.get(number, ()):
+            if transfer.direction is Direction.DRAIN:
+                flows[Flow(number, None, transfer.tensor)] = None
     return list(flows)
 
 

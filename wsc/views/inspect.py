@@ -37,7 +37,7 @@ from wsc.isa.program import (
 from wsc.isa.sections import room_bytes, rooms
 from wsc.isa.shown import Shown, few, named, suggestion
 from wsc.isa.statements import calls, colors_of, reachable
-from wsc.isa.turns import Tables, each_transfer, expand, in_turn, plain_transfers
+from wsc.isa.turns import Tables, each_transfer, expand, in_turns, plain_transfers
 from wsc.isa.types import Side
 
 MOST_TURNS = 1 << 12  # of a loop, whose nodes are told apart
@@ -248,8 +248,7 @@ def turns_of(program: Program, transfer: Transfer, loop: TransferLoop | None) ->
     """An entry of the schedule in each turn of the loop around it."""
     if loop is None:
         return [transfer]
-    tables = dict(program.names)
-    return [in_turn(transfer, loop, turn, tables) for turn in range(loop.count)]
+    return [*in_turns(transfer, loop, range(loop.count), dict(program.names))]
 
 
 # --- one tile ---------------------------------------------------------------------

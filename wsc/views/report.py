@@ -30,7 +30,6 @@ from wsc.isa.fabric import Fabric
 from wsc.isa.program import Direction, Program, Transfer
 from wsc.isa.shown import Facts, Shown, few
 from wsc.isa.table import Timing
-from wsc.isa.turns import plain_transfers
 from wsc.isa.types import DType, Side
 from wsc.views.streams import call_transfers
 
@@ -115,12 +114,12 @@ def kernel_rows(
 ) -> list[KernelRow]:
     """One row for each statement of main that ran, in the order of the text."""
     tiles = program.width * program.height
-    streams, played, each = call_transfers(program), plain_transfers(program), Traffics(program)
+    streams, each = call_transfers(program), Traffics(program)
     rows: list[KernelRow] = []
     for item in measured:
         call = item.statement.call
         known = None if prediction is None or call is None else prediction.calls[call].added
-        own = [] if call is None else [played[place] for place in streams.get(call, ())]
+        own = [] if call is None else streams.get(call, [])
         name = item.statement.procedure or item.statement.text
         bound, moved = _bound(each, fabric, item.macs, own)
         rows.append(
@@ -192,10 +191,10 @@ class EstimatedRow(Shown):
 
 def estimated_rows(program: Program, fabric: Fabric, prediction: Prediction) -> list[EstimatedRow]:
     """One row for each call of main, in the order of the text."""
-    streams, played, each = call_transfers(program), plain_transfers(program), Traffics(program)
+    streams, each = call_transfers(program), Traffics(program)
     rows: list[EstimatedRow] = []
     for number, item in enumerate(prediction.calls):
-        own = [played[place] for place in streams.get(number, ())]
+        own = streams.get(number, [])
         rows.append(
             EstimatedRow(
                 number,

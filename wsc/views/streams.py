@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from wsc.isa.program import Call, Program
+from wsc.isa.program import Call, Program, Transfer
 from wsc.isa.statements import calls
 from wsc.isa.turns import plain_transfers
 
 
-def call_transfers(program: Program) -> dict[int, list[int]]:
-    """Number of a call -> numbers of the transfers that name it.
+def call_transfers(program: Program) -> dict[int, list[Transfer]]:
+    """Number of a call -> the transfers that name it, in the order in which they are played.
 
-    Calls are numbered through the mains of all regions in the order of
-    the text, transfers in the order in which they are played
-    (``wsc.isa.turns.plain_transfers``).
+    Calls are numbered through the mains of all regions in the order of the text.
     """
     numbers = {
         (region, call.name): number
         for number, (region, call) in enumerate(all_calls(program))
         if call.name
     }
-    found: dict[int, list[int]] = {}
-    for number, transfer in enumerate(plain_transfers(program)):
+    found: dict[int, list[Transfer]] = {}
+    for transfer in plain_transfers(program):
         user = numbers.get((transfer.region, transfer.call))
         if user is not None:
-            found.setdefault(user, []).append(number)
+            found.setdefault(user, []).append(transfer)
     return found
 
 
