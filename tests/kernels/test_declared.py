@@ -79,7 +79,7 @@ OPERANDS = [
     for kind in tasks.TASKS.values()
     for name, role in roles(kind).items()
     if role in (Role.READ, Role.WRITE, Role.SCRATCH, Role.EDGE)
-    and kind is not tasks.Aside  # what it names is on its way out: its kernel only waits
+    and kind not in (tasks.Aside, tasks.Arrived)  # what they name is on its way: they only wait
 ]
 
 

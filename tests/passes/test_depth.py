@@ -175,6 +175,9 @@ def test_names_go_on_over_all_turns(layers: int, begin: int, together: int) -> N
             assert cut.all_turns(cut.families, texts[::-1], together) == wanted[::-1]
             ends = cut.all_turns(cut.families, ["embedding", *texts, "norm"], together)
             assert ends == ["embedding", *wanted, "norm"]
+            # What is brought a layer ahead is brought once more in the last turn.
+            again = cut.all_turns(cut.families, [*texts, texts[-1]], together)
+            assert again == [*wanted, wanted[-1]]
             parts = cut.all_turns(cut.families, [f"{text}.a.b" for text in texts], together)
             assert parts == [f"{text}.a.b" for text in wanted]
         elif len(texts) > 1:

@@ -61,6 +61,20 @@ def test_the_step_is_the_same(layers: int, fabric: str, options: dict[str, Any])
     assert loops(few.assembly) == [(layers, layers), (layers - 2, layers - 2)]
 
 
+@pytest.mark.parametrize("trainable", [("*",), ("*.h.*",)])
+def test_a_step_is_the_same_where_what_was_kept_comes_ahead(
+    trainable: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wsc.passes.place.WHOLE", 0.0)
+    monkeypatch.setattr("wsc.passes.place.PIECE", 0.02)
+    shape = find_shape("gpt2").sized(layers=9, hidden=8, heads=1, ffn=8, vocabulary=8)
+    model = build(shape, Task(sequence=4, batch=1))
+    options: dict[str, Any] = {"recompute": "edge", "trainable": trainable}
+    few, many = both_ways(model, fabric="wse2:2x3", **options)
+    assert any(item.name.startswith("load_beside") for item in few.assembly.procedures)
+    is_the_same(few, many)
+
+
 def test_a_step_with_attention_is_the_same() -> None:
     options: dict[str, Any] = {"fabric": "3x1", "recompute": "layers", "trainable": OWN}
     is_the_same(*both_ways(decoder(9, hidden=4, tokens=3), loss="mse", **options))

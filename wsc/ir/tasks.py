@@ -122,13 +122,6 @@ class Load(Task):
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived(Task):
-    """Wait until a stream unit has taken in ``values``, which are on their way."""
-
-    values: Read[tuple[View, ...]]
-
-
-@dataclass(frozen=True, slots=True)
 class Store(Task):
     """Send ``value`` out as edge tensor ``target``.
 
@@ -166,6 +159,13 @@ class Aside(Task):
     """
 
     on_its_way: Read[tuple[View, ...]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived(Task):
+    """Wait until a stream unit has taken in ``values``, which are on their way."""
+
+    values: Read[tuple[View, ...]]
 
 
 @dataclass(frozen=True, slots=True)
