@@ -149,6 +149,29 @@ output "alone" = %alone as "float32"
         np.testing.assert_array_equal(got[name], value)
 
 
+def test_maps_read_what_was_repeated_without_the_way_there() -> None:
+    """The derivative of a mean, whose dimension goes and comes again: none of that is left."""
+    text = f"""{HEAD}\
+%s = reduce.sum(%x) [a, b] -> [a, _] where a=2 b=6 : f32[2,1]
+%kept = move(%s) reshape[2] : f32[2]
+%wide = move(%kept) reshape[2,1] : f32[2,1]
+%w = move(%wide) expand[2,6] : f32[2,6]
+%a = map(%w, %y) {{ mul.f32 $0 $1 }} : f32[2,6]
+%alone = map(%w) {{ exp.f32 $0 }} : f32[2,6]
+output "a" = %a as "float32"
+output "alone" = %alone as "float32"
+"""
+    before = parse_graph(text)
+    after = unspread(before)
+    made = {node.output: node for node in after.nodes}
+    assert made["a"].inputs == ("s", "y")
+    assert made[made["alone"].inputs[0]].inputs == ("s",)
+    x, y = np.arange(24, dtype=np.float32).reshape(2, 2, 6)
+    wanted, got = evaluate(before, {"x": x, "y": y}), evaluate(after, {"x": x, "y": y})
+    for name, value in wanted.items():
+        np.testing.assert_array_equal(got[name], value)
+
+
 def test_cuts_are_nodes_of_their_own() -> None:
     """What comes before a cut is there once, and composed again it is what it was."""
     graph = parse_graph(

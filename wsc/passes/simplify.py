@@ -199,6 +199,15 @@ def unspread(graph: Graph) -> Graph:
             producers[node.output] = node
             types[node.output] = node.type
 
+    def unmoved(name: str) -> str:
+        """The first value that this one is in the same shape and order, whatever lies between."""
+        found, node = name, producers.get(name)
+        while node is not None and node.steps and all(isinstance(s, Reshape) for s in node.steps):
+            (source,) = node.inputs
+            found = source if types[source].shape == types[name].shape else found
+            node = producers.get(source)
+        return found
+
     for node in graph.nodes:
         if isinstance(node.op, Map):
             for place, name in enumerate(node.inputs):
@@ -207,14 +216,17 @@ def unspread(graph: Graph) -> Graph:
                 alone = len(node.inputs) == 1
                 if narrow is None or not (alone or _still_whole(node, place, types)):
                     continue
-                add(narrow)
+                shape, source = narrow.type.shape, unmoved(narrow.inputs[0])
+                if shape != types[source].shape:
+                    add(narrow)
+                    source = narrow.output
                 if alone:
-                    name, type_ = f"{node.output}.few", replace(node.type, shape=narrow.type.shape)
-                    few = Node(name, node.op, (narrow.output,), name, type_, node.origin)
+                    name, type_ = f"{node.output}.few", replace(node.type, shape=shape)
+                    few = Node(name, node.op, (source,), name, type_, node.origin)
                     add(few)
                     node = replace(node, op=Move((Expand(node.type.shape),)), inputs=(few.output,))
                     break
-                inputs = (*node.inputs[:place], narrow.output, *node.inputs[place + 1 :])
+                inputs = (*node.inputs[:place], source, *node.inputs[place + 1 :])
                 node = replace(node, inputs=inputs)
         add(node)
     return drop_dead(graph.with_(nodes=tuple(nodes)))
