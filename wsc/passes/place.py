@@ -85,6 +85,7 @@ from wsc.kernels.elementwise import temporaries
 from wsc.kernels.library import LEFT, OUTWARDS, long_lines, rises
 from wsc.kernels.movement import in_stages
 from wsc.kernels.reduce import neutral
+from wsc.passes.ahead import sends_ahead, within
 from wsc.passes.contraction import (
     SHARE_OF_SRAM,
     Choice,
@@ -561,12 +562,15 @@ class Placer(Values):
             Keep: self.send_away,
         }
         before = turned = False
-        block = ""
+        block, begin = "", len(self.tasks)
         for node in nodes:
             self.origin = node.origin or (node.name,)
             # What a block of keys wants of them comes anew for what is done with it later.
             here = block_of(node.name)
             if here != block:
+                if block:
+                    self._send_ahead(begin)
+                begin = len(self.tasks)
                 self.forget_moved(self.of_blocks)
                 self.of_blocks.clear()
                 block = here
@@ -594,6 +598,13 @@ class Placer(Values):
             if node.output == self.turn:
                 self.forget_moved(self.moved())
                 self.forget_outside()
+        if block:
+            self._send_ahead(begin)
+
+    def _send_ahead(self, begin: int) -> None:
+        """Have what a block reads on its way while the core computes. begin: its first task."""
+        if sends_ahead(self.fabric):
+            self.tasks[begin:] = within(self.tasks[begin:], self.mesh)
 
     def _store(self, output: GraphOutput) -> None:
         """Send an output out."""
