@@ -50,8 +50,7 @@ __all__ = [
 # In the order in which they get their colors: the ramp's first queues are the deepest.
 FLOWS: tuple[Flow, ...] = (
     WEIGHTS,
-    SCATTER,
-    COLLECT,
+    COLUMN_CAST,
     INDICES,
     EAST,
     WEST,
@@ -60,7 +59,8 @@ FLOWS: tuple[Flow, ...] = (
     *INWARD.values(),
     *LEAD.values(),
     ROW_CAST,
-    COLUMN_CAST,
+    SCATTER,
+    COLLECT,
     LEAVE,
     RISE,
 )

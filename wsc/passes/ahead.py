@@ -1,8 +1,8 @@
-"""What a block of attention reads is on its way while the core computes.
+"""What blocks of attention read is on its way while the core computes.
 
-All tiles of a column read what a few of them have of a block. It comes to the tile in the middle, as
-messages, and from there to all. A stream unit of each tile sends the messages of the next such move
-as soon as the one before is through, and the core goes on with what it has. So nobody waits for them.
+All tiles of a column read what a few of them have of a block. It comes to the tile in the middle,
+as messages, and from there to all. A stream unit of each tile sends the messages of the next such
+move as soon as the one before is through, and the core goes on with what it has.
 
 What is sent goes to where nothing has been since the broadcast before: who has taken that knows
 that its root is done with what was there. One such move is on its way at a time.
@@ -60,6 +60,43 @@ def within(tasks: Sequence[Task], mesh: Mesh) -> list[Task]:
     ]
 
 
+def across(tasks: Sequence[Task], begin: int, before: int, mesh: Mesh) -> tuple[list[Task], int]:
+    """All tasks with the first move of a block sent during the block before, and where that is.
+
+    begin: the first task of the block. before: that of the block before, which ends there. The
+    move is sent behind the last one of that block that is made in two stages. The place is the
+    number of tasks, and the tasks stay as they are, where there is none, or where what it moves
+    is not yet there.
+    """
+    found = _first(tasks[begin:], mesh)
+    places = [
+        place
+        for place in range(before, begin)
+        if isinstance(task := tasks[place], MoveTask) and task.stage == "take"
+    ]
+    if found is None or not places:
+        return [*tasks], len(tasks)
+    place, first = found
+    last = tasks[places[-1]]
+    assert isinstance(last, MoveTask)
+    read_there = {view.buffer for view in read(first)}
+    # Where the block before needs what its own first move brought until its end, both would take
+    # room at a time.
+    held = next(task for task in tasks[before:] if _in_lines(task, mesh))
+    assert isinstance(held, MoveTask)
+    rest = {view.buffer for task in tasks[places[-1] + 1 : begin] for view in read(task)}
+    if held.out.buffer in rest:
+        return [*tasks], len(tasks)
+    between = tasks[places[-1] : begin + place]
+    made = {view.buffer for task in between for view in written(task)}
+    if spreads(first, mesh) != spreads(last, mesh) or made & read_there:
+        return [*tasks], len(tasks)
+    sends, takes = _stages(first, mesh)
+    at = places[-1] + 1
+    number = begin + place
+    return [*tasks[:at], sends, *tasks[at:number], takes, *tasks[number + 1 :]], at
+
+
 def _bytes(task: Task) -> int:
     assert isinstance(task, MoveTask)
     return task.out.local_size * task.out.dtype.bytes
@@ -71,6 +108,11 @@ def _first(tasks: Sequence[Task], mesh: Mesh) -> tuple[int, MoveTask] | None:
         if isinstance(task, MoveTask) and _in_two(task, mesh):
             return number, task
     return None
+
+
+def _in_lines(task: Task, mesh: Mesh) -> bool:
+    """Whether a task is a move from which whole lines get what only some have."""
+    return isinstance(task, MoveTask) and task.stage != "send" and bool(spreads(task, mesh))
 
 
 def _in_two(task: Task, mesh: Mesh) -> bool:

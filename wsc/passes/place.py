@@ -85,7 +85,7 @@ from wsc.kernels.elementwise import temporaries
 from wsc.kernels.library import LEFT, OUTWARDS, long_lines, rises
 from wsc.kernels.movement import in_stages
 from wsc.kernels.reduce import neutral
-from wsc.passes.ahead import sends_ahead, within
+from wsc.passes.ahead import across, sends_ahead, within
 from wsc.passes.contraction import (
     SHARE_OF_SRAM,
     Choice,
@@ -302,6 +302,9 @@ class Placer(Values):
     of_blocks: set[str] = field(default_factory=set[str])  # what the block at hand reads of others
     stacks: Sequence[Layers] = ()
     made_of_blocks: set[str] = field(default_factory=set[str])  # see ``_given_by_blocks``
+    sent_for: dict[int, tuple[str, int]] = field(  # by tasks behind what a block is sent first
+        default_factory=dict[int, tuple[str, int]]
+    )
     begins: set[str] = field(default_factory=set[str])  # what the first node of each layer gives
     leaving_beside: dict[str, tuple[Node, View]] = field(  # by the product during which it leaves
         default_factory=dict[str, "tuple[Node, View]"]
@@ -454,6 +457,8 @@ class Placer(Values):
 
     def _block(self, task: Task) -> tuple[str, int] | None:
         """The block of keys that a task is for: what is in blocks, and the number."""
+        if id(task) in self.sent_for:
+            return self.sent_for[id(task)]
         for view in (*written(task), *read(task)):
             stem = view.buffer
             while stem and stem not in self.owned:
@@ -563,13 +568,14 @@ class Placer(Values):
         }
         before = turned = False
         block, begin = "", len(self.tasks)
+        done: tuple[str, int, int] = ("", 0, 0)  # the block before: its name, first task, end
         for node in nodes:
             self.origin = node.origin or (node.name,)
             # What a block of keys wants of them comes anew for what is done with it later.
             here = block_of(node.name)
             if here != block:
                 if block:
-                    self._send_ahead(begin)
+                    done = self._send_ahead(block, begin, done)
                 begin = len(self.tasks)
                 self.forget_moved(self.of_blocks)
                 self.of_blocks.clear()
@@ -599,12 +605,27 @@ class Placer(Values):
                 self.forget_moved(self.moved())
                 self.forget_outside()
         if block:
-            self._send_ahead(begin)
+            self._send_ahead(block, begin, done)
 
-    def _send_ahead(self, begin: int) -> None:
-        """Have what a block reads on its way while the core computes. begin: its first task."""
-        if sends_ahead(self.fabric):
-            self.tasks[begin:] = within(self.tasks[begin:], self.mesh)
+    def _send_ahead(
+        self, block: str, begin: int, before: tuple[str, int, int]
+    ) -> tuple[str, int, int]:
+        """Have what a block reads on its way while the core computes.
+
+        begin: its first task. before: the block before it, by its name, with its first task and
+        where its tasks end. Returns the same of this one.
+        """
+        if not sends_ahead(self.fabric):
+            return block, begin, len(self.tasks)
+        self.tasks[begin:] = within(self.tasks[begin:], self.mesh)
+        here, other = numbered_block(block), numbered_block(before[0])
+        if here and other and here[0] == other[0] and before[2] == begin:
+            self.tasks[:], at = across(self.tasks, begin, before[1], self.mesh)
+            if at < begin:
+                # Meanwhile the rest of the block before is done.
+                self.sent_for |= {id(task): here for task in self.tasks[at : begin + 1]}
+                begin += 1
+        return block, begin, len(self.tasks)
 
     def _store(self, output: GraphOutput) -> None:
         """Send an output out."""
