@@ -50,7 +50,8 @@ __all__ = [
 # In the order in which they get their colors: the ramp's first queues are the deepest.
 FLOWS: tuple[Flow, ...] = (
     WEIGHTS,
-    COLUMN_CAST,
+    SCATTER,
+    COLLECT,
     INDICES,
     EAST,
     WEST,
@@ -59,8 +60,7 @@ FLOWS: tuple[Flow, ...] = (
     *INWARD.values(),
     *LEAD.values(),
     ROW_CAST,
-    SCATTER,
-    COLLECT,
+    COLUMN_CAST,
     LEAVE,
     RISE,
 )
