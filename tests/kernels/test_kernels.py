@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -280,7 +281,8 @@ def test_halves_in_sram(shapes: tuple[tuple[int, ...], ...], fabric: str) -> Non
         (3, 40, DType.F16, "n"),
         (4, 40, DType.F16, ""),
         (5, 8, DType.F16, "n"),
-        (3, 2, DType.F16, ""),
+        (3, 2, DType.F16, "k"),  # that of what is summed, in whose order the terms stay
+        (4, 2, DType.F16, ""),
         (1, 40, DType.F16, ""),  # the row is that of what is summed
         (3, 40, DType.F32, ""),
     ],
@@ -288,6 +290,15 @@ def test_halves_in_sram(shapes: tuple[tuple[int, ...], ...], fabric: str) -> Non
 def test_the_row_that_fills_the_lanes(tokens: int, outputs: int, dtype: DType, row: str) -> None:
     rooms = {"m": tokens, "k": 8, "n": outputs}
     assert fastest_row((["n"], ["k"], ["m"]), rooms, find_fabric("wse2"), dtype) == row
+
+
+def test_rows_of_what_is_summed_wait_for_each_step() -> None:
+    """On a fabric on which a sum into one word takes longer, they are no shorter."""
+    order, rooms = (["n"], ["k"], ["m"]), {"m": 3, "k": 8, "n": 2}
+    fabric = find_fabric("wse2")
+    assert fastest_row(order, rooms, fabric, DType.F16) == "k"
+    waits = replace(fabric, dependent_cycles=2)
+    assert fastest_row(order, rooms, waits, DType.F16) == ""
 
 
 LARGE_HALVES = {

@@ -236,7 +236,7 @@ def _last(
     labels: Labels,
     order: tuple[list[str], list[str], list[str]],
 ) -> str:
-    """The label of b along which a row of multiply-accumulates goes; "" where a's own do.
+    """The label along which a row of multiply-accumulates goes; "" where those of a alone do.
 
     Where both operands are in SRAM, either may be held over a row. Tokens go along it, as they do
     where weights come as a stream, unless rows of another label leave fewer lanes idle.
@@ -255,23 +255,31 @@ def fastest_row(
     fabric: Fabric,
     dtype: DType,
 ) -> str:
-    """The label of b whose rows take the fewest cycles; "" if these are no fewer than those of a.
+    """The label whose rows take the fewest cycles; "" if these are no fewer than those of a.
 
     order: the labels of b in the output, those that are summed over, and those of a alone, which
         are one row together. rooms: steps of each in a tile.
+
+    A row may also go along the last label that is summed over: the terms of each sum keep their
+    order. There each step takes what the one before gives.
     """
     outer, summed, inner = order
     timing = fabric.timing[Timing.MULTIPLY_ACCUMULATE]
     total = prod(rooms.values())
     own = prod(rooms[label] for label in inner)
-    if own == 1:  # the row is that of a label which is summed over
-        own = next((rooms[label] for label in reversed(summed) if rooms[label] > 1), 1)
+    last = next((label for label in reversed(summed) if rooms[label] > 1), "")
 
-    def cycles(steps: int) -> int:
-        return total // max(steps, 1) * timing.row(steps, dtype)
+    def cycles(steps: int, dependent: int = 0) -> int:
+        row = max(timing.row(steps, dtype), steps * dependent)
+        return total // max(steps, 1) * row
 
-    found = min(outer, key=lambda label: cycles(rooms[label]), default="")
-    return found if found and cycles(rooms[found]) < cycles(own) else ""
+    along = {label: cycles(rooms[label]) for label in outer}
+    if last:
+        along[last] = cycles(rooms[last], fabric.dependent_cycles)
+    if own == 1 and last:  # the row is that of a label which is summed over
+        own = rooms[last]
+    found = min(along, key=lambda label: along[label], default="")
+    return found if found and along[found] < cycles(own) else ""
 
 
 def operand_of_labels(labels: tuple[str, ...], view: View) -> At:

@@ -48,6 +48,7 @@ CHAIN_UNITS = 3
 ASIDE = 0  # the unit that no chain uses, where a core has more of them
 OUTWARDS = 4  # the unit that sends a result out beside chains and what clears their sums
 GATHER = 5  # the unit that sends what the root of a row hands on, beside these
+SENT = 6  # the semaphore of messages that it sends while the core goes on
 RISEN = 5  # the semaphore of sums that go up whole columns, on that unit too
 LONG_LINE = 16  # tiles, from which on an all-reduce in groups is quicker
 QUEUES = (8, 6)  # input and output queues for that along both axes, or for what rises beside it
@@ -212,7 +213,7 @@ def rise() -> Procedure:
 
 def rises(fabric: Fabric) -> bool:
     """Whether sums can go up whole columns beside all else that cores do."""
-    units = fabric.stream_units > GATHER and fabric.semaphores > RISEN
+    units = fabric.stream_units > GATHER and fabric.semaphores > max(RISEN, SENT)
     return _has_queues(fabric) and units and fabric.height > 1
 
 

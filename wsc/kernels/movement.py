@@ -21,7 +21,7 @@ from wsc.kernels.asm import Asm, At, Emission
 from wsc.kernels.context import SYNC, Context
 from wsc.kernels.index import Ix, to_expr, variable
 from wsc.kernels.index_map import IndexMap, Plan, aligned, index_map, own_only, plan, spreads
-from wsc.kernels.library import COLUMN, GATHER, LINES, ROW, STORED, Line
+from wsc.kernels.library import COLUMN, GATHER, LINES, ROW, SENT, STORED, Line
 
 
 class _Mover:
@@ -43,6 +43,14 @@ class _Mover:
         # The row's broadcast comes first, for the row of roots alone if columns follow.
         self.spread = spreads(task, self.mesh)
         self.aligned = {a: aligned(task, self.map, a, self.mesh) for a in "xy"}
+
+    @property
+    def _counted(self) -> int:
+        """The semaphore that counts the words which come.
+
+        Other moves may be made between the two stages of one, and count theirs by themselves.
+        """
+        return SENT if self.task.stage else STORED
 
     def emit(self) -> None:
         """Fill, meet, send, wait."""
@@ -116,7 +124,7 @@ class _Mover:
             for axis in self.spread:
                 line = LINES[axis]
                 stack.enter_context(asm.when(line.along, "==", line.root))
-            asm.wait(STORED, asm.let("expected", self._expected()))
+            asm.wait(self._counted, asm.let("expected", self._expected()))
 
     def _broadcast(self, line: Line) -> None:
         """The root of each line has the whole; it sends it to the others.
@@ -283,7 +291,7 @@ class _Mover:
             words: Expr = Int(1)
             for _, count in space:
                 words = words * count
-            asm.signal(STORED, asm.let("words", words))
+            asm.signal(self._counted, asm.let("words", words))
         with asm.otherwise():
             asm.vector(
                 "send",
@@ -292,7 +300,7 @@ class _Mover:
                 source,
                 dims=space,
                 target=(asm.value(self.tile["x"]), asm.value(self.tile["y"])),
-                semaphore=STORED,
+                semaphore=self._counted,
                 asynchronous=Asynchronous(GATHER, None) if self.task.stage == "send" else None,
             )
 

@@ -457,8 +457,8 @@ def _evaluate(
         rooms = room | ({n_label: chunk} if reduce else {})
         last = fastest_row(order, rooms, cost.fabric, a.dtype)
         if last:
-            rows = -(-outputs * tokens // rooms[last])
-            compute = cost.contraction(rows, summed, rooms[last], a.dtype)
+            rows = -(-outputs * summed * tokens // rooms[last])
+            compute = cost.contraction(rows, 1, rooms[last], a.dtype)
     weights = outputs * summed if streamed else 0
     link, io = cost.streamed(weights, mesh.width, a.dtype)
     ways = 2 if ordered else 1  # there and back: the ramps of the last tiles carry both

@@ -111,6 +111,7 @@ from wsc.passes.layers import Layers, find_layers
 from wsc.passes.near import FAR, block_near, spread_blocks
 from wsc.passes.parts import crossing, is_empty, parts
 from wsc.passes.pieces import PIECE, WHOLE, Pieces, pieces
+from wsc.passes.sent import across, sends_ahead, within
 from wsc.passes.spread import Split, Spread, aligned, split_of, spreads, weigh
 from wsc.passes.stack import place_stack, stays_alike
 from wsc.passes.stage import Pass
@@ -307,7 +308,7 @@ class Placer(Values):
     in_groups: set[str] = field(default_factory=set[str])
     along: dict[Blocks, int] = field(default_factory=dict[Blocks, int])  # see ``sizes_along``
     of_blocks: set[str] = field(default_factory=set[str])  # what the block at hand reads of others
-    for_blocks: dict[int, tuple[Task, str]] = field(  # by identity: the node of a block at hand
+    for_blocks: dict[int, tuple[Task, str]] = field(  # by identity: each with its block
         default_factory=dict[int, "tuple[Task, str]"]
     )
     stacks: Sequence[Layers] = ()
@@ -579,12 +580,16 @@ class Placer(Values):
             Keep: self.send_away,
         }
         before = turned = False
-        block = ""
+        block, begin = "", len(self.tasks)
+        past: tuple[str, int, int] = ("", 0, 0)  # the block before: its name, first task, end
         for node in nodes:
             self.origin = node.origin or (node.name,)
             # What a block of keys wants of them comes anew for what is done with it later.
             here = block_of(node.name)
             if here != block:
+                if block:
+                    past = self._end_block(block, begin, past)
+                begin = len(self.tasks)
                 self.forget_moved(self.of_blocks)
                 self.of_blocks.clear()
                 block = here
@@ -597,7 +602,6 @@ class Placer(Values):
                 self.forget_moved(filter(computed_again, self.moved()))
                 turned = True
             before = computed_again(node.name)
-            done = len(self.tasks)
             if self._is_of_edge(node):
                 self.outside[node.output] = self.outside[node.inputs[0]]
             elif isinstance(node.op, (Move, Concat)):
@@ -606,8 +610,6 @@ class Placer(Values):
                 for name in node.inputs:
                     self.come_back(name)
                 handlers[type(node.op)](node)
-            if block:
-                self.for_blocks |= {id(task): (task, block) for task in self.tasks[done:]}
             for output in self.leaving.get(node.output, ()):
                 if output.name not in self.stored:
                     self._store(output)
@@ -615,6 +617,28 @@ class Placer(Values):
             if node.output == self.turn:
                 self.forget_moved(self.moved())
                 self.forget_outside()
+        if block:
+            self._end_block(block, begin, past)
+
+    def _end_block(
+        self, block: str, begin: int, before: tuple[str, int, int]
+    ) -> tuple[str, int, int]:
+        """Have what a block reads on its way while the core computes, and note what is for it.
+
+        begin: its first task. before: the block before it, by its name, with its first task and
+        where its tasks end. Returns the same of this one.
+        """
+        first = begin
+        if sends_ahead(self.fabric):
+            self.tasks[begin:] = within(self.tasks[begin:], self.mesh)
+            here, other = numbered_block(block), numbered_block(before[0])
+            if here and other and here[0] == other[0] and before[2] == begin:
+                self.tasks[:], at = across(self.tasks, begin, before[1], self.mesh)
+                if at < begin:
+                    # Meanwhile the rest of the block before is done.
+                    first, begin = at, begin + 1
+        self.for_blocks |= {id(task): (task, block) for task in self.tasks[first:]}
+        return block, begin, len(self.tasks)
 
     def _store(self, output: GraphOutput) -> None:
         """Send an output out."""

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import networkx as nx
 
 from wsc.errors import CompileError
-from wsc.flows import STRANDS, Strand
+from wsc.flows import COLLECT, COLUMN_CAST, SCATTER, STRANDS, WEIGHTS, Strand
 from wsc.isa.fabric import Fabric
 from wsc.isa.program import (
     Op,
@@ -33,6 +33,7 @@ from wsc.isa.program import (
 )
 from wsc.isa.statements import colors_of, rewrite
 from wsc.isa.turns import changed, each_transfer
+from wsc.isa.types import DType
 from wsc.passes.stage import Pass
 
 
@@ -71,6 +72,7 @@ class AssignColors(Pass[Program, Program]):
             yield f"'{color}' is none of the {self.fabric.colors} colors of the fabric"
 
 
+SHALLOW = 0.5  # words a cycle at a port, which a queue of two words keeps up with
 SHARED = "_or_"  # between the names of strands, in the name of a color that they share
 
 
@@ -99,7 +101,7 @@ def route(names: list[str], fabric: Fabric) -> Routing:
     Raises:
         CompileError: more colors are needed than the fabric has, or a flow is cyclic.
     """
-    strands = [STRANDS[name] for name in names]
+    strands = _deepest_first([STRANDS[name] for name in names], fabric)
     for strand in strands:
         circle = strand.circle(*strand.flow.sample)
         if circle is not None:
@@ -118,6 +120,24 @@ def route(names: list[str], fabric: Fabric) -> Routing:
     color_of = {name: SHARED.join(group) for group in groups.values() for name in group}
     colors = tuple((SHARED.join(group), key) for key, group in sorted(groups.items()))
     return Routing(colors, routes_of(names, color_of), color_of)
+
+
+def _deepest_first(strands: list[Strand], fabric: Fabric) -> list[Strand]:
+    """Strands in the order in which they get their colors: the ramp's first queues are the deepest.
+
+    A queue of two words lets two of them pass in three cycles. That is enough for what comes in
+    parts from the edge, where its bandwidth gives a port no more: a deeper queue is then for what
+    goes to all tiles of a column.
+    """
+    widest = fabric.io_bytes_per_cycle / DType.F16.bytes / fabric.width
+    if widest > SHALLOW:
+        return strands
+    slow, soon = (SCATTER, COLLECT), (WEIGHTS, COLUMN_CAST)
+
+    def place(strand: Strand) -> int:
+        return 2 if strand.flow in slow else 0 if strand.flow in soon else 1
+
+    return sorted(strands, key=place)
 
 
 def routes_of(names: list[str], color_of: Mapping[str, str] | None = None) -> tuple[Route, ...]:
