@@ -121,14 +121,13 @@ def _heads(graph: Graph, mesh: Mesh) -> dict[int, int]:
         if not isinstance(op, Contract):
             continue
         in_a, in_b = ({label for e in index for label, _ in e.terms} for index in _indices(op))
-        each = {label for label in in_a & in_b if label in op.out}
-        others.update(size for label, size in op.extents if label not in each)
+        both = {label: size for label, size in op.extents if label in in_a & in_b}
         if not constants.intersection(node.inputs):
-            given[node.output] = frozenset(size for label, size in op.extents if label in each)
+            each = frozenset(size for label, size in both.items() if label in op.out)
+            given[node.output] = each
             continue
-        summed = [
-            block(size, "x", mesh).blocks for label, size in op.extents if label in in_a & in_b
-        ]
+        others.update(size for _, size in op.extents)
+        summed = [block(size, "x", mesh).blocks for size in both.values()]
         for size in frozenset().union(*(given.get(name, ()) for name in node.inputs)):
             found.setdefault(size, set()).update(summed)
     return {
