@@ -243,11 +243,9 @@ def weighed_choices(
     share = SHARE_IN_TRAINING if training else SHARE_OF_SRAM
     forms = list(_forms(op, streamed, mesh, same_order, training))
     forms += [] if staying is None else _combined(op, mesh)
-    # Owners of a chain's sums lie side by side, and so does what they sum over.
-    beside = replace(mesh, spread=frozenset(item for item in spread if item[0] != "x"))
     for form in forms:
-        form, on = replace(form, chunk=chunk), beside if form.reduce else mesh
-        choice = _evaluate(op, a, b, streamed, at_a, at_b, cost, on, form, training, staying)
+        form = replace(form, chunk=chunk)
+        choice = _evaluate(op, a, b, streamed, at_a, at_b, cost, mesh, form, training, staying)
         crowded = choice.bytes > fabric.sram_bytes * share
         if staying is not None:
             crowded = crowded or staying.crowded(choice, (a, b), fabric.sram_bytes)

@@ -121,13 +121,14 @@ def _heads(graph: Graph, mesh: Mesh) -> dict[int, int]:
         if not isinstance(op, Contract):
             continue
         in_a, in_b = ({label for e in index for label, _ in e.terms} for index in _indices(op))
-        both = {label: size for label, size in op.extents if label in in_a & in_b}
+        each = {label for label in in_a & in_b if label in op.out}
+        others.update(size for label, size in op.extents if label not in each)
         if not constants.intersection(node.inputs):
-            each = frozenset(size for label, size in both.items() if label in op.out)
-            given[node.output] = each
+            given[node.output] = frozenset(size for label, size in op.extents if label in each)
             continue
-        others.update(size for _, size in op.extents)
-        summed = [block(size, "x", mesh).blocks for size in both.values()]
+        summed = [
+            block(size, "x", mesh).blocks for label, size in op.extents if label in in_a & in_b
+        ]
         for size in frozenset().union(*(given.get(name, ()) for name in node.inputs)):
             found.setdefault(size, set()).update(summed)
     return {
