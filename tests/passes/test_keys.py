@@ -214,7 +214,7 @@ def test_what_is_moved_back_to_features_is_moved_once(monkeypatch: pytest.Monkey
         for task in placed.tasks
         if isinstance(task, MoveTask) and not stays_in_tile(task, placed.mesh)
     ]
-    back = [move for move in moves if move.out.buffer == "v_layers_0_grad_back"]
+    back = [move for move in moves if move.out.buffer == "v_layers_0_cut_grad_back"]
     assert [move.value.extents[0].axis for move in back] == ["x", "x", "x"]
     assert not [move for move in moves if "turned" in (name := move.out.buffer) and "grad" in name]
     masks = [move for move in moves if "window" in move.value.buffer]
