@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cache
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from wsc.ir.cut import Cut
@@ -426,9 +427,14 @@ def parts(task: Task, name: str) -> tuple[Any, ...]:
 
 def held(task: Task, *wanted: Role) -> Iterator[Any]:
     """What the fields with these roles hold, one after the other."""
-    for name, role in roles(type(task)).items():
-        if role in wanted:
-            yield from parts(task, name)
+    for name in _fields(type(task), wanted):
+        yield from parts(task, name)
+
+
+@cache
+def _fields(kind: type[Task], wanted: tuple[Role, ...]) -> tuple[str, ...]:
+    """The fields of a kind of task that have one of these roles."""
+    return tuple(name for name, role in roles(kind).items() if role in wanted)
 
 
 def operand_names(task: Task) -> dict[str, str]:

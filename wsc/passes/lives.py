@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import pairwise
 from statistics import median_low
 
@@ -86,19 +87,33 @@ def form(task: Task, positions: bool = False, names: bool = True) -> Hashable:
     tensors and nodes do.
     """
     found: list[Hashable] = [type(task)]
-    for name, role in roles(type(task)).items():
-        held = parts(task, name)
-        if role in (Role.READ, Role.WRITE):
-            found.append(tuple((view.dtype, view.extents, view.strides) for view in held))
-        elif role is Role.SCRATCH:
-            found.append(len(held))
-        elif role in (Role.EDGE, Role.NODES) and not names:
-            found.append(bool(held))
-        elif role is Role.MOVEMENT and not positions:
-            found.append(tuple(type(step) for step in held))
-        else:
+    for name, told in _told(type(task), positions, names):
+        if told is Role.FACT:
             found.append(getattr(task, name))
+            continue
+        held = parts(task, name)
+        if told is Role.READ:
+            found.append(tuple((view.dtype, view.extents, view.strides) for view in held))
+        elif told is Role.SCRATCH:
+            found.append(len(held))
+        elif told is Role.EDGE:
+            found.append(bool(held))
+        else:
+            found.append(tuple(type(step) for step in held))
     return tuple(found)
+
+
+@cache
+def _told(kind: type[Task], positions: bool, names: bool) -> tuple[tuple[str, Role], ...]:
+    """The fields of a kind of task, each with what its form tells of it.
+
+    READ: the layouts of views. SCRATCH: how many there are. EDGE: whether there is one. MOVEMENT:
+    the kinds of its steps. FACT: the field itself.
+    """
+    alike = {Role.WRITE: Role.READ}
+    alike |= dict.fromkeys((Role.EDGE, Role.NODES), Role.FACT if names else Role.EDGE)
+    alike |= {Role.MOVEMENT: Role.FACT} if positions else {}
+    return tuple((name, alike.get(role, role)) for name, role in roles(kind).items())
 
 
 def folded(placed: Placed, lives: list[Life]) -> list[Room]:
@@ -141,8 +156,14 @@ class _Places:
             self._note(self.where, runs(ids[begin : layers.start], None, begin))
             self._note(self.where, [layers])
             begin = layers.end
+            known: dict[bytes, list[Run]] = {}  # layers have other names, and repeat alike
             for start in range(layers.start, layers.end, layers.period):
-                self._note(self.within, runs(ids[start : start + layers.period], None, start))
+                inside = numbered(ids[start : start + layers.period].tolist())
+                found = known.get(inside.tobytes())
+                if found is None:
+                    found = known[inside.tobytes()] = runs(inside)
+                shifted = [Run(start + run.start, run.period, run.count) for run in found]
+                self._note(self.within, shifted)
         self._note(self.where, runs(ids[begin:], None, begin))
 
     def _note(self, table: dict[int, Run], found: Iterable[Run]) -> None:

@@ -161,11 +161,7 @@ class _Roller:
         """The loop over as many of these layers as possible, and which they are."""
         calls = main[stack.start : stack.end]
         # Nodes have other names in each layer.
-        numbers = _Numbers(
-            [replace(call, nodes=()) for call in calls],
-            self.forms,
-            self._gaps(stack.start, len(calls)),
-        )
+        numbers = _Numbers(calls, self.forms, self._gaps(stack.start, len(calls)), named=False)
         cut = self.names.cut
         behind = None if cut is None else _behind(cut, calls, stack.period)
         found: list[tuple[Run, _Numbers]] = []
@@ -262,12 +258,18 @@ class _Numbers:
     """The numbers in the arguments of each call, apart from the form of those arguments.
 
     gaps: where calls for blocks of keys were left out. Numbers go on there as if these had never
-    been.
+    been. named: whether calls for other nodes are other ones.
     """
 
-    def __init__(self, main: Sequence[Call], forms: _Forms, gaps: Sequence[Gap] = ()) -> None:
+    def __init__(
+        self,
+        main: Sequence[Call],
+        forms: _Forms,
+        gaps: Sequence[Gap] = (),
+        named: bool = True,
+    ) -> None:
         self.forms, self.gaps = forms, gaps
-        taken = [self._take(call) for call in main]
+        taken = [self._take(call, named) for call in main]
         self.ids = numbered(form for form, _ in taken)
         most = max((len(numbers) for _, numbers in taken), default=0)
         # Column by column: calls are compared with later ones, all of them at once.
@@ -317,14 +319,14 @@ class _Numbers:
         )
         return run.count + more // run.period
 
-    def _take(self, call: Call) -> tuple[Hashable, list[int]]:
+    def _take(self, call: Call, named: bool) -> tuple[Hashable, list[int]]:
         numbers: list[int] = []
         forms: list[tuple[str, int]] = []
         for name, value in call.arguments:
             form, own = self.forms.of(value)
             forms.append((name, form))
             numbers += own
-        return (call.procedure, call.nodes, tuple(forms)), numbers
+        return (call.procedure, call.nodes if named else (), tuple(forms)), numbers
 
     def steady(self, period: int) -> npt.NDArray[np.bool_]:
         """Whether the numbers of calls i, i + period, i + 2*period are equally far apart."""
