@@ -85,7 +85,7 @@ class Token:
 
     here: tiles in which it is there, and not taken yet; time: since when.
     promised: tiles in which it will come, at a time that is not known yet; comes: whether there are
-    any. apart: as of the work that gives it.
+    any. apart: as of the work that gives it. there: whether it is there in any tile.
     """
 
     here: np.ndarray
@@ -93,6 +93,7 @@ class Token:
     promised: np.ndarray
     comes: bool = False
     apart: bool = False
+    there: bool = True
 
     @staticmethod
     def given(lanes: Lanes, time: np.ndarray) -> Token:
@@ -103,13 +104,14 @@ class Token:
     def promise(lanes: Lanes) -> Token:
         """One that will come."""
         none, never = np.zeros_like(lanes.mask), np.zeros(lanes.mask.shape)
-        return Token(none, never, lanes.mask.copy(), comes=True)
+        return Token(none, never, lanes.mask.copy(), comes=True, there=False)
 
     def keep(self, time: np.ndarray, where: np.ndarray) -> None:
         """What was promised comes, in some tiles."""
         where = where & self.promised
         np.copyto(self.time, time, where=where)
         self.here |= where
+        self.there = bool(np.count_nonzero(self.here))
         self.promised &= ~where
         self.comes = bool(np.count_nonzero(self.promised))
 
@@ -120,6 +122,7 @@ class Token:
     def take(self, where: np.ndarray) -> None:
         """It is taken, in some tiles."""
         self.here &= ~where
+        self.there = bool(np.count_nonzero(self.here))
 
 
 @dataclass(slots=True)
@@ -600,9 +603,16 @@ class Threads:
             if any(token.is_promised(mask) for token in self.tokens.get(semaphore, [])):
                 self._settle()
             tokens = self.tokens.get(semaphore, [])
-            held = [t for t in tokens if t.comes or np.count_nonzero(t.here)]
+            held = [token for token in tokens if token.comes or token.there]
             self.tokens[semaphore] = held
             promised = any(token.is_promised(mask) for token in held)
+            only = len(held) == count == 1 and (self.forced or not promised)
+            if only and not np.count_nonzero(mask & ~held[0].here):
+                # The only one is there for all of them.
+                np.copyto(self.time, np.maximum(self.time, held[0].time), where=mask)
+                held[0].take(mask)
+                self.progress += 1
+                return
             here = np.array([token.here for token in held]).reshape(len(held), *mask.shape)
             enough = bool(((here.sum(axis=0) >= count) | ~mask).all())
             if enough and (self.forced or not promised):
