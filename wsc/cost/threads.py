@@ -212,6 +212,7 @@ class Threads:
         self.recent: list[tuple[Work, int, Token | None]] = []  # on units; some are known by now
         self._most_recent = MOST_RECENT
         self.progress, self.forced = 0, False
+        self._equal: dict[tuple[type, Any], np.ndarray] = {}  # arrays of one number for all tiles
         self.tally = Tally()
         self.spans: dict[Pass, Span | Repeated] = {}
         self._codes: dict[int, tuple[Expr, Code]] = {}
@@ -467,12 +468,11 @@ class Threads:
         if mark is not None:
             yield from self._free(mark.unit, lanes)
             self._spend(lanes, max(self.fabric.issue_cycles, 1))
-        size = self.time.shape
         if isinstance(shape.rows, np.ndarray):
             start = self.time + np.where(shape.rows > 0, startup, max(startup, 1))
         else:
             start = self.time + (startup if shape.rows > 0 else max(startup, 1))
-        rows, pace = (_spread(part, size) for part in (shape.rows, shape.pace))
+        rows, pace = self._spread(shape.rows), self._spread(shape.pace)
         work = Work(lanes, start, rows, pace)
         if mark is not None:
             work.apart = self.streams.in_blocks(made.sends, lanes)
@@ -491,6 +491,16 @@ class Threads:
                 if not work.known:
                     yield
             np.copyto(self.time, work.done, where=lanes.mask)
+
+    def _spread(self, part: Any) -> np.ndarray:
+        """A number of each tile; one array of equal numbers takes less time than a broadcast."""
+        if isinstance(part, np.ndarray):
+            return np.broadcast_to(part, self.time.shape)
+        key = type(part), part
+        if key not in self._equal:
+            self._equal[key] = np.full(self.time.shape, part)
+            self._equal[key].flags.writeable = False
+        return self._equal[key]
 
     def _count(self, op: Op, made: Prepared, shape: Shape, lanes: Lanes) -> None:
         done, hops = self._counted(made, shape, lanes)
@@ -536,6 +546,8 @@ class Threads:
         """Find out what can be known by now."""
         while self.streams.resolve():
             self.progress += 1
+        if not self.works:
+            return
         rest: list[tuple[Work, int, Token | None]] = []
         for work, unit, token in self.works:
             over = work.lanes.mask & ~work.waiting
@@ -724,11 +736,6 @@ class Threads:
         if sent is None or not any(np.any(part.sends) for part in sent):
             return sampled
         return of_all(sent, sampled, across, down, self.x, self.y)
-
-
-def _spread(part: Any, size: tuple[int, ...]) -> np.ndarray:
-    """A number of each tile; one array of equal numbers takes less time than a broadcast."""
-    return np.broadcast_to(part, size) if isinstance(part, np.ndarray) else np.full(size, part)
 
 
 def _sampled(program: Program, name: str, values: dict[str, Any]) -> Axis:
