@@ -52,6 +52,7 @@ def test_a_state_is_the_same_at_another_cycle(fabric: str) -> None:
             times[...] = base + np.where(some, random.integers(1, 99, times.shape), -5.0)
         state = again.State.of(walk, base, flows)
         units = np.maximum(walk.unit - base, 0.0)
+        state.set_clocks(walk, later)
         state.restore(walk, later, flows)
         assert again.State.of(walk, later, flows).digest() == state.digest()
         assert (walk.unit - later == units).all()

@@ -87,15 +87,15 @@ class State:
         # A unit or a token that is ready before all tiles are is ready.
         times = [walk.time - base, *(after(unit, base) for unit in walk.unit)]
         counts: list[np.ndarray] = []
-        for flow, stream in walk.streams.items():
-            own = stream.state(base, flow in used)
+        for stream, own_use in walk.streams.told(used):
+            own = stream.state(base, own_use)
             times += own.times
             counts += own.counts
         tokens = [
             (number, token)
             for number, found in sorted(walk.tokens.items())
             for token in found
-            if token.here.any()
+            if token.there
         ]
         times += [after(token.time, base, token.here) for _, token in tokens]
         counts += [token.here.copy() for _, token in tokens]
@@ -112,15 +112,18 @@ class State:
         seen.update(b"".join(array.tobytes() for array in self.counts))
         return seen.digest()
 
+    def set_clocks(self, walk: Walk, base: float) -> None:
+        """Let the tiles of a walk be where they are in it."""
+        walk.time = self.times[0] + base
+
     def restore(self, walk: Walk, base: float, used: frozenset[Flow]) -> None:
-        """Make it the state of a walk."""
-        times, counts = iter(self.times), iter(self.counts)
-        walk.time = next(times) + base
+        """Make it the state of a walk, but for the clocks of its tiles (``set_clocks``)."""
+        times, counts = iter(self.times[1:]), iter(self.counts)
         walk.unit = np.empty_like(walk.unit)
         for unit in walk.unit:
             np.add(next(times), base, out=unit)
-        for flow, stream in walk.streams.items():
-            stream.restore(walk, times, counts, base, flow in used)
+        for stream, own_use in walk.streams.told(used):
+            stream.restore(walk, times, counts, base, own_use)
         walk.tokens, walk.recent = {}, []
         for number, time, here in zip(self.semaphores, times, counts, strict=True):
             since = np.full(here.shape, base) + time
@@ -163,13 +166,23 @@ class Begun:
     macs: float
 
 
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What the last call leaves, which was done again at a cycle; nobody has looked at it yet."""
+
+    done: Done
+    base: float
+
+
 @dataclass(slots=True)
 class Calls:
     """All calls that were walked so far, by how they began.
 
     last: what main has done last, and when each tile was through, if nothing has happened since but
     what takes all tiles the same time. digests: of the states behind that, by what was done, by
-    that time, and by the flows that are used next.
+    that time, and by the flows that are used next. pending: units, tokens and streams are as that
+    call leaves them, though a walk does not have it yet: most calls of a deep network are done
+    again, one behind the other, and only the times of tiles are asked for in between.
     """
 
     procedures: dict[str, Procedure]
@@ -178,6 +191,7 @@ class Calls:
     begun: Begun | None = None
     last: tuple[Done, np.ndarray] | None = None
     digests: dict[tuple[int, float, frozenset[Flow]], bytes] = field(default_factory=dict)
+    pending: Pending | None = None
     count: int = 0
 
     def again(self, walk: Walk, call: Call, arguments: dict[str, Any]) -> bool:
@@ -188,8 +202,9 @@ class Calls:
         """
         self.begun = None
         used = self._flows(walk, call.procedure)
-        streams = walk.streams
-        if not all(s.again for flow, s in streams.items() if flow in used) or not walk.quiet():
+        mine = [stream for stream, own_use in walk.streams.told(used) if own_use]
+        if not all(stream.again for stream in mine) or not (self.pending or walk.quiet()):
+            self.settle(walk)
             return False
         base = float(walk.time.min())
         key = call.procedure, _known(arguments), self._digest(walk, base, used)
@@ -197,16 +212,29 @@ class Calls:
         schedules = _schedules(walk)
         for done in self.known.get(key, ()):
             if all(fed.next(schedules[number]) for number, fed in done.fed):
+                if self.pending is not None and not self.pending.done.used <= used:
+                    self.settle(walk)
                 for number, fed in done.fed:
                     schedules[number].done = schedules[number].done + fed.words
-                done.state.restore(walk, base, used)
+                done.state.set_clocks(walk, base)
+                self.pending = Pending(done, base)
+                if any(stream.in_blocks for stream in mine):
+                    self.settle(walk)  # the blocks are of the statement that runs now
                 set_tally(walk, tally_of(walk) + done.tally, _macs(walk) + done.macs)
                 self.last = done, walk.time.copy()
                 return True
+        self.settle(walk)
         taken = tuple(part.done.copy() for part in schedules)
         seen = walk.streams.site.asked, walk.postponed
         self.begun = Begun(key, base, used, taken, *seen, tally_of(walk), _macs(walk))
         return False
+
+    def settle(self, walk: Walk) -> None:
+        """Give the walk what the last call leaves, if it does not have it yet."""
+        if self.pending is not None:
+            done, base = self.pending.done, self.pending.base
+            self.pending = None
+            done.state.restore(walk, base, done.used)
 
     def learn(self, walk: Walk) -> None:
         """Note what the call did that ``again`` did not know.
@@ -240,22 +268,29 @@ class Calls:
     def _digest(self, walk: Walk, base: float, used: frozenset[Flow]) -> bytes:
         """A digest of the state, for a call that uses these flows."""
         if self.last is None:
-            return State.of(walk, base, used).digest()
+            return self._made(walk, base, used)
         done, through = self.last
         since = walk.time - through
         later, latest = round(float(since.min()), DIGITS), float(since.max())
-        told = all(
-            flow in done.used or not stream.more_if_used
-            for flow, stream in walk.streams.items()
-            if flow in used
+        told = done.used is used or all(
+            before or not stream.more_if_used
+            for (stream, before), (_, now) in zip(
+                walk.streams.told(done.used), walk.streams.told(used), strict=True
+            )
+            if now
         )
         if not told or abs(latest - later) > SAME:
-            return State.of(walk, base, used).digest()
+            return self._made(walk, base, used)
         # Nothing but that decides the state: a call that was done again leaves a known one.
         key = done.number, later, used
         if key not in self.digests:
-            self.digests[key] = State.of(walk, base, used).digest()
+            self.digests[key] = self._made(walk, base, used)
         return self.digests[key]
+
+    def _made(self, walk: Walk, base: float, used: frozenset[Flow]) -> bytes:
+        """The digest, of the state as it is."""
+        self.settle(walk)
+        return State.of(walk, base, used).digest()
 
     def _flows(self, walk: Walk, name: str) -> frozenset[Flow]:
         """The flows whose colors a procedure uses, or those that it calls."""

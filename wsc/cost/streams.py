@@ -46,6 +46,7 @@ class Streams:
         for strand in self.color:
             if strand.flow not in self.site.streams:
                 self.site.streams[strand.flow] = strand.flow.stream(self.site)
+        self._told: dict[frozenset[Flow], tuple[tuple[Stream, bool], ...]] = {}
         self.partnered = [s for s in self if type(s).resolve is not Stream.resolve]
 
     def __iter__(self) -> Iterator[Stream]:
@@ -54,6 +55,12 @@ class Streams:
     def items(self) -> Iterator[tuple[Flow, Stream]]:
         """Each flow with its stream."""
         return iter(self.site.streams.items())
+
+    def told(self, used: frozenset[Flow]) -> tuple[tuple[Stream, bool], ...]:
+        """Each stream, and whether its flow is one of these."""
+        if used not in self._told:
+            self._told[used] = tuple((stream, flow in used) for flow, stream in self.items())
+        return self._told[used]
 
     def _depths(self, leaves: bool) -> dict[str, np.ndarray]:
         """Color -> words of its queue in each sampled tile; 0 where it has none.

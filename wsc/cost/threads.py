@@ -85,7 +85,7 @@ class Token:
 
     here: tiles in which it is there, and not taken yet; time: since when.
     promised: tiles in which it will come, at a time that is not known yet; comes: whether there are
-    any. apart: as of the work that gives it.
+    any. apart: as of the work that gives it. there: whether it is there in any tile.
     """
 
     here: np.ndarray
@@ -93,6 +93,7 @@ class Token:
     promised: np.ndarray
     comes: bool = False
     apart: bool = False
+    there: bool = True
 
     @staticmethod
     def given(lanes: Lanes, time: np.ndarray) -> Token:
@@ -103,13 +104,14 @@ class Token:
     def promise(lanes: Lanes) -> Token:
         """One that will come."""
         none, never = np.zeros_like(lanes.mask), np.zeros(lanes.mask.shape)
-        return Token(none, never, lanes.mask.copy(), comes=True)
+        return Token(none, never, lanes.mask.copy(), comes=True, there=False)
 
     def keep(self, time: np.ndarray, where: np.ndarray) -> None:
         """What was promised comes, in some tiles."""
         where = where & self.promised
         np.copyto(self.time, time, where=where)
         self.here |= where
+        self.there = bool(np.count_nonzero(self.here))
         self.promised &= ~where
         self.comes = bool(np.count_nonzero(self.promised))
 
@@ -120,6 +122,7 @@ class Token:
     def take(self, where: np.ndarray) -> None:
         """It is taken, in some tiles."""
         self.here &= ~where
+        self.there = bool(np.count_nonzero(self.here))
 
 
 @dataclass(slots=True)
@@ -209,6 +212,7 @@ class Threads:
         self.recent: list[tuple[Work, int, Token | None]] = []  # on units; some are known by now
         self._most_recent = MOST_RECENT
         self.progress, self.forced = 0, False
+        self._equal: dict[tuple[type, Any], np.ndarray] = {}  # arrays of one number for all tiles
         self.tally = Tally()
         self.spans: dict[Pass, Span | Repeated] = {}
         self._codes: dict[int, tuple[Expr, Code]] = {}
@@ -464,12 +468,11 @@ class Threads:
         if mark is not None:
             yield from self._free(mark.unit, lanes)
             self._spend(lanes, max(self.fabric.issue_cycles, 1))
-        size = self.time.shape
         if isinstance(shape.rows, np.ndarray):
             start = self.time + np.where(shape.rows > 0, startup, max(startup, 1))
         else:
             start = self.time + (startup if shape.rows > 0 else max(startup, 1))
-        rows, pace = (_spread(part, size) for part in (shape.rows, shape.pace))
+        rows, pace = self._spread(shape.rows), self._spread(shape.pace)
         work = Work(lanes, start, rows, pace)
         if mark is not None:
             sent = self.streams.in_blocks(made.sends, lanes, leaves=True)
@@ -489,6 +492,16 @@ class Threads:
                 if not work.known:
                     yield
             np.copyto(self.time, work.done, where=lanes.mask)
+
+    def _spread(self, part: Any) -> np.ndarray:
+        """A number of each tile; one array of equal numbers takes less time than a broadcast."""
+        if isinstance(part, np.ndarray):
+            return np.broadcast_to(part, self.time.shape)
+        key = type(part), part
+        if key not in self._equal:
+            self._equal[key] = np.full(self.time.shape, part)
+            self._equal[key].flags.writeable = False
+        return self._equal[key]
 
     def _count(self, op: Op, made: Prepared, shape: Shape, lanes: Lanes) -> None:
         done, hops = self._counted(made, shape, lanes)
@@ -534,6 +547,8 @@ class Threads:
         """Find out what can be known by now."""
         while self.streams.resolve():
             self.progress += 1
+        if not self.works:
+            return
         rest: list[tuple[Work, int, Token | None]] = []
         for work, unit, token in self.works:
             over = work.lanes.mask & ~work.waiting
@@ -601,9 +616,16 @@ class Threads:
             if any(token.is_promised(mask) for token in self.tokens.get(semaphore, [])):
                 self._settle()
             tokens = self.tokens.get(semaphore, [])
-            held = [t for t in tokens if t.comes or np.count_nonzero(t.here)]
+            held = [token for token in tokens if token.comes or token.there]
             self.tokens[semaphore] = held
             promised = any(token.is_promised(mask) for token in held)
+            only = len(held) == count == 1 and (self.forced or not promised)
+            if only and not np.count_nonzero(mask & ~held[0].here):
+                # The only one is there for all of them.
+                np.copyto(self.time, np.maximum(self.time, held[0].time), where=mask)
+                held[0].take(mask)
+                self.progress += 1
+                return
             here = np.array([token.here for token in held]).reshape(len(held), *mask.shape)
             enough = bool(((here.sum(axis=0) >= count) | ~mask).all())
             if enough and (self.forced or not promised):
@@ -715,11 +737,6 @@ class Threads:
         if sent is None or not any(np.any(part.sends) for part in sent):
             return sampled
         return of_all(sent, sampled, across, down, self.x, self.y)
-
-
-def _spread(part: Any, size: tuple[int, ...]) -> np.ndarray:
-    """A number of each tile; one array of equal numbers takes less time than a broadcast."""
-    return np.broadcast_to(part, size) if isinstance(part, np.ndarray) else np.full(size, part)
 
 
 def _sampled(program: Program, name: str, values: dict[str, Any]) -> Axis:

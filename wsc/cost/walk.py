@@ -55,6 +55,7 @@ class Walk(Threads):
                 else:
                     self.forced = False
                 seen = self.progress
+            self.calls.settle(self)
             self._settle()
 
     @property
@@ -83,6 +84,7 @@ class Walk(Threads):
                 if call is None or not self._again(call, frame):
                     if not is_scalar(statement):
                         self.calls.last = None
+                        self.calls.settle(self)
                     yield from self._block(part, frame, lanes)
                     if call is not None:
                         self.calls.learn(self)
@@ -269,6 +271,7 @@ class Walk(Threads):
                 raise Unpredictable(f"its loops have more than {MOST_TURNS} turns to walk")
             yield from body(loop.body, frame, group)
             if rhythm is not None:
+                self.calls.settle(self)
                 turn += rhythm.skip(self, turn)
 
     def _layered(self, loop: Loop) -> bool:

@@ -151,7 +151,8 @@ class ChainStream(Stream):
     sends to each one, which is nearer to the begin; -1 where there is none. swept: whether nothing
     was posted since the chain was gone along. Who finds its partners does not depend on times, so
     that going along it again finds none.
-    kept: all of these numbers, and others of the last instruction of each tile, in a table.
+    kept: all of these numbers, and others of the last instruction of each tile, in a table. asked:
+    what has been posted and waits, in another one.
     recent: instructions whose times are known, but may become later (``joined``). Of the last one
     of each tile: ended, the cycle in which it is over; apart, cycles between its last words;
     behind, cycles from the end of the one before to its own, if that is held up by it; holds,
@@ -167,11 +168,16 @@ class ChainStream(Stream):
         self.delay = gaps * float(hop)
         self.before = np.arange(len(gaps)) - 1
         self.queue = site.depth(flow.strands[0], False)
-        self.kept = self._table(KEPT)
+        # Chains side by side, and whether the tables go along rows, and backwards.
+        self._across = site.shape[0 if flow.along_row else 1]
+        self._along_row, self._backwards = flow.along_row, flow.backwards
+        self.kept, self.asked = self._table(KEPT), self._table(ASKED)
+        self._wanted = tuple(map(self._tiles, self.asked))
         self.sent, self.first, self.last = (self._tiles(self.kept[n]) for n in (SENT, FIRST, LAST))
         self.come, self.since, self.until, self.idle, self.ended = (
             self._tiles(self.kept[n]) for n in (COME, SINCE, UNTIL, IDLE, ENDED)
         )
+        self._coming = Coming(self.come, self.since, self.until)
         self.posted: list[Posted] = []
         self.recent: list[Work] = []
         self.swept = False
@@ -183,21 +189,16 @@ class ChainStream(Stream):
         """
         return np.zeros((count, self.site.shape[0] * self.site.shape[1]))
 
-    @property
-    def _across(self) -> int:
-        """Chains side by side."""
-        return self.site.shape[0 if self.flow.along_row else 1]
-
     def _tiles(self, row: np.ndarray) -> np.ndarray:
         """A row of a table as [rows, columns] of the sampled tiles: a view."""
         found = row.reshape(-1, self._across)
-        found = found[::-1] if self.flow.backwards else found
-        return found.T if self.flow.along_row else found
+        found = found[::-1] if self._backwards else found
+        return found.T if self._along_row else found
 
     def _ordered(self, array: np.ndarray) -> np.ndarray:
         """An array of [rows, columns] as a row of a table: a copy."""
-        array = array.T if self.flow.along_row else array
-        return (array[::-1] if self.flow.backwards else array).flatten()
+        array = array.T if self._along_row else array
+        return (array[::-1] if self._backwards else array).flatten()
 
     def run(self, walk: Walker, work: Work, receives: bool, sends: bool) -> Steps:
         """Post an instruction; its times are found when its partners are there."""
@@ -260,9 +261,9 @@ class ChainStream(Stream):
         return True
 
     def _asked(self) -> np.ndarray:
-        """What has been posted and waits: a table."""
-        asked = self._table(ASKED)
-        todo, receives, sends, start, count, pace = map(self._tiles, asked)
+        """What has been posted and waits: a table, which the next one replaces."""
+        self.asked.fill(0.0)
+        todo, receives, sends, start, count, pace = self._wanted
         for item in self.posted:
             here = item.work.waiting
             np.copyto(todo, 1.0, where=here)
@@ -273,7 +274,7 @@ class ChainStream(Stream):
             np.copyto(start, item.work.start, where=here)
             np.copyto(count, item.work.count, where=here)
             np.copyto(pace, item.work.pace, where=here)
-        return asked
+        return self.asked
 
     def _others(self, asked: np.ndarray) -> list[Coming]:
         """Words of other chains that come up the same ramps at the time of our own.
@@ -284,18 +285,21 @@ class ChainStream(Stream):
         if not np.count_nonzero(mine):
             return []
         here, begin = self._tiles(mine), asked[START][mine].min()
-        others = (other for other in self.site.streams.values() if isinstance(other, ChainStream))
-        found = (other.coming() for other in others if other is not self)
-        return [
-            words for words in found if (here & (words.count > 0) & (words.until > begin)).any()
-        ]
+        found: list[Coming] = []
+        for other in self.site.streams.values():
+            if isinstance(other, ChainStream) and other is not self:
+                words = other.coming()
+                late = words.until > begin
+                if np.count_nonzero(late) and np.count_nonzero(here & (words.count > 0) & late):
+                    found.append(words)
+        return found
 
     def coming(self) -> Coming:
         """The words that each tile has received last, or will with what has been posted."""
-        kept = self.kept
-        if self.posted and not self.swept:
-            kept = kept.copy()
-            self._sweep(kept, self._asked(), [])
+        if self.swept or not self.posted:
+            return self._coming
+        kept = self.kept.copy()
+        self._sweep(kept, self._asked(), [])
         return Coming(*(self._tiles(kept[number]) for number in (COME, SINCE, UNTIL)))
 
     def _sweep(

@@ -19,8 +19,8 @@ class Work:
     Arrays have the shape [rows, columns] of the sampled tiles. start: first cycle in which a row
     may start. count: rows, each of ``pace`` cycles. waiting: its tiles in which it is not known yet
     when the instruction is over. done: that cycle; of no meaning where it is not known. known:
-    whether it is everywhere. last: when it is over in all its tiles, without end where that is not
-    known. apart: whether the edge decides when it is over, and not what tiles do meanwhile.
+    whether it is everywhere. apart: whether the edge decides when it is over, and not what tiles do
+    meanwhile.
     """
 
     lanes: Lanes
@@ -30,7 +30,6 @@ class Work:
     done: np.ndarray = field(init=False)
     waiting: np.ndarray = field(init=False)
     known: bool = field(init=False)
-    last: float = field(init=False, default=inf)
     apart: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
@@ -43,18 +42,17 @@ class Work:
         """End of the instruction if nothing keeps it waiting."""
         return self.start + self.count * self.pace
 
+    @property
+    def last(self) -> float:
+        """When it is over in all its tiles, without end where that is not known."""
+        return float(self.done.max(initial=0.0, where=self.lanes.mask)) if self.known else inf
+
     def put_off(self, cycles: np.ndarray) -> None:
         """It is over so many cycles later."""
         self.done += cycles
-        self._look()
 
     def end(self, done: np.ndarray, where: np.ndarray) -> None:
         """Set the cycle in which it is over, in some tiles."""
         np.copyto(self.done, done, where=where)
         self.waiting &= ~where
-        self._look()
-
-    def _look(self) -> None:
         self.known = not np.count_nonzero(self.waiting)
-        if self.known:
-            self.last = float(self.done.max(initial=0.0, where=self.lanes.mask))
