@@ -32,6 +32,7 @@ from wsc.passes.groups import Groups, in_groups, inner_nodes
 from wsc.passes.keys import InBlocks, Sizes, blocks_apart, left_behind, settled
 from wsc.passes.late import Late
 from wsc.passes.place import Place
+from wsc.passes.sent import sends_ahead
 from wsc.passes.simplify import Simplify
 from wsc.passes.tokens import Tokens
 from wsc.training.losses import parse_loss
@@ -271,6 +272,77 @@ def test_engines_agree_on_blocks_of_keys(monkeypatch: pytest.MonkeyPatch) -> Non
         if tensor.name in ("x", "label")
     }
     reference, both = (program.run(feeds, engine=engine) for engine in ("reference", "both"))
+    assert reference.cycles == both.cycles
+    assert abs(program.estimate().cycles / both.cycles - 1) < 0.05
+    for name, array in reference.outputs.items():
+        np.testing.assert_array_equal(both.outputs[name], array, err_msg=name)
+
+
+def kinds_of_moves(fabric: str, keys: int, rows: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The stages of all moves to whole lines in a step, one after the other."""
+    placed: list[Placed] = []
+
+    def observe(name: str, stage: object) -> None:
+        placed.extend([stage] if isinstance(stage, Placed) and name == "place" else [])
+
+    shape = find_shape("gpt-neox-20b").sized(layers=1, hidden=16, heads=2, ffn=8, vocabulary=8)
+    model = build(shape, Task(sequence=12, batch=2))
+    with monkeypatch.context() as patch:
+        patch.setattr(Groups, "_way", lambda self, types, item: Sizes(keys, rows))
+        patch.setattr(Groups, "_room", lambda *_: False)
+        compile_step(model, fabric=fabric, observe=observe, weights=Seed(0), recompute="none")
+    moves = [task for task in placed[-1].tasks if isinstance(task, MoveTask)]
+    return [task.stage for task in moves if task.stage]
+
+
+def test_what_blocks_read_is_sent_while_the_core_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One move is on its way at a time; each that is sent is taken."""
+    stages = kinds_of_moves("2x4", 3, 6, monkeypatch)
+    # Values of four blocks forwards, and the keys of all but the first; of the derivative's blocks
+    # of keys and of rows, four and two, one operand each, and what is sent for gradients.
+    assert stages.count("send") >= 7
+    assert stages == ["send", "take"] * (len(stages) // 2)
+
+
+def test_cores_without_a_unit_more_send_nothing_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    units = replace(find_fabric("wse2").sized(2, 4), stream_units=5)
+    monkeypatch.setattr("wsc.passes.place.sends_ahead", lambda _: sends_ahead(units))
+    stages = kinds_of_moves("2x4", 3, 6, monkeypatch)
+    assert len(stages) < 7
+    assert sends_ahead(find_fabric("wse2"))
+
+
+@pytest.mark.parametrize(
+    ("fabric", "precision", "slow"),
+    [("wse2:7x3", "f16", False), ("wse2:3x7", "f32", True), ("wse2:2x6", "f16", True)],
+)
+def test_blocks_that_are_sent_ahead_run_alike(
+    fabric: str, precision: str, slow: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a race, equal to the bit and to the cycle, and in the cycles that are predicted."""
+    in_parts(monkeypatch, 3)
+    shape = find_shape("gpt-neox-20b").sized(layers=1, hidden=16, heads=2, ffn=8, vocabulary=8)
+    model = build(shape, Task(sequence=12, batch=2))
+    settings = {"io.bytes_per_cycle": 4} if slow else {}  # then casts have a deep queue
+    program = compile_step(
+        model,
+        fabric=fabric,
+        precision=precision,
+        settings=settings,
+        weights=Seed(0),
+        recompute="none",
+    )
+    assert "call move_send" in program.text
+    random = np.random.default_rng(3)
+    feeds: dict[str, np.ndarray] = {
+        tensor.name: random.integers(0, 8, tensor.shape)
+        if tensor.shape
+        else np.full((), 64.0, np.float32)
+        for tensor in program.assembly.edge_tensors
+        if tensor.name in ("input_ids", "label", "loss.scale")
+    }
+    reference = program.run(feeds, engine="reference", check_races=True)
+    both = program.run(feeds, engine="both")
     assert reference.cycles == both.cycles
     assert abs(program.estimate().cycles / both.cycles - 1) < 0.05
     for name, array in reference.outputs.items():

@@ -29,6 +29,15 @@ def test_flows_that_meet_in_a_tile_get_their_own_colors() -> None:
     assert numbers("weights", "scatter", "collect") == [0, 1, 2]
 
 
+def test_where_the_edge_is_slow_casts_have_a_deep_queue() -> None:
+    """The ramp's first queues are the deepest: they are for what is not held up by the edge."""
+    names = ["weights", "scatter", "east_even", "column_cast"]
+    assert [name for name, _ in route(names, FABRIC).colors] == names
+    wide = replace(FABRIC, width=750)
+    found = [name for name, _ in route(names, wide).colors]
+    assert found == ["weights", "column_cast", "east_even", "scatter"]
+
+
 def test_flows_that_meet_nowhere_share_a_color() -> None:
     routing = route(["indices", "north_even"], FABRIC)
     assert routing.colors == (("indices_or_north_even", 0),)

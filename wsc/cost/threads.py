@@ -650,8 +650,6 @@ class Threads:
     def _send(self, op: Op, frame: Frame, lanes: Lanes) -> Steps:
         assert op.target is not None
         mark = op.asynchronous
-        if mark is not None and mark.semaphore is not None:
-            raise Unpredictable("a stream unit signals that it has sent remote stores")
         if mark is not None:
             yield from self._free(mark.unit, lanes)
             self._spend(lanes, max(self.fabric.issue_cycles, 1))
@@ -670,6 +668,9 @@ class Threads:
             self._spend(lanes, busy)
         else:
             np.copyto(self.unit[mark.unit], last, where=lanes.mask)
+            if mark.semaphore is not None:
+                # Messages may be held up on their way, which who takes them waits for anyway.
+                self.tokens.setdefault(mark.semaphore, []).append(Token.given(lanes, last))
         size = self.time.shape
         at = lanes.mask & (np.broadcast_to(wavelets, size) > 0)
         rows, columns = np.nonzero(at)

@@ -49,6 +49,7 @@ ASIDE = 0  # the unit that no chain uses, where a core has more of them
 OUTWARDS = 4  # the unit that sends a result out beside chains and what clears their sums
 GATHER = 5  # the unit that sends what the root of a row hands on, beside these
 SENT = 6  # the semaphore of messages that it sends while the core goes on
+GONE = 7  # the semaphore that says where they are from that they have left
 RISEN = 5  # the semaphore of sums that go up whole columns, on that unit too
 LONG_LINE = 16  # tiles, from which on an all-reduce in groups is quicker
 QUEUES = (8, 6)  # input and output queues for that along both axes, or for what rises beside it
@@ -213,7 +214,7 @@ def rise() -> Procedure:
 
 def rises(fabric: Fabric) -> bool:
     """Whether sums can go up whole columns beside all else that cores do."""
-    units = fabric.stream_units > GATHER and fabric.semaphores > max(RISEN, SENT)
+    units = fabric.stream_units > GATHER and fabric.semaphores > max(RISEN, SENT, GONE)
     return _has_queues(fabric) and units and fabric.height > 1
 
 

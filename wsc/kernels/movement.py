@@ -21,7 +21,7 @@ from wsc.kernels.asm import Asm, At, Emission
 from wsc.kernels.context import SYNC, Context
 from wsc.kernels.index import Ix, to_expr, variable
 from wsc.kernels.index_map import IndexMap, Plan, aligned, index_map, own_only, plan, spreads
-from wsc.kernels.library import COLUMN, GATHER, LINES, ROW, SENT, STORED, Line
+from wsc.kernels.library import COLUMN, GATHER, GONE, LINES, ROW, SENT, STORED, Line
 
 
 class _Mover:
@@ -85,6 +85,9 @@ class _Mover:
     def _take(self, remote: bool) -> None:
         """Wait for what comes; who has it for a line hands it on."""
         asm = self.asm
+        if self.task.stage:
+            # The unit is done with what it has sent: it may be written to.
+            asm.wait(GONE, 1)
         if remote and self.task.waits:
             self._wait()
         if self.spread == ["x", "y"]:
@@ -292,6 +295,8 @@ class _Mover:
             for _, count in space:
                 words = words * count
             asm.signal(self._counted, asm.let("words", words))
+            if task.stage:
+                asm.signal(GONE, 1)
         with asm.otherwise():
             asm.vector(
                 "send",
@@ -301,7 +306,7 @@ class _Mover:
                 dims=space,
                 target=(asm.value(self.tile["x"]), asm.value(self.tile["y"])),
                 semaphore=self._counted,
-                asynchronous=Asynchronous(GATHER, None) if self.task.stage == "send" else None,
+                asynchronous=Asynchronous(GATHER, GONE) if task.stage else None,
             )
 
     def _count(self, name: str) -> Expr:
@@ -379,9 +384,32 @@ def in_stages(task: MoveTask, mesh: Mesh) -> tuple[MoveTask, ...]:
     mover = index_map(task, mesh)
     lines = spreads(task, mesh)
     apart = [axis for axis in "xy" if not own_only(task, mover, axis, mesh)]
-    if lines != apart or len(lines) != 1 or task.fill is not None:
+    if (
+        lines != apart
+        or len(lines) != 1
+        or task.fill is not None
+        or not _at_once(task, mover, mesh)
+    ):
         return (task,)
     return tuple(replace(task, barrier=False, stage=stage) for stage in ("send", "take"))
+
+
+def _at_once(task: MoveTask, found: IndexMap, mesh: Mesh) -> bool:
+    """Whether each tile sends all that it has with one instruction, be it nothing."""
+    made = plan(task, found)
+    single = any(
+        room == 1 and not isinstance(found.sizes[name], Int) for name, room in found.rooms.items()
+    )
+    if made.loops or found.divisible or single:
+        return False
+    for form, _, _ in found.between:
+        inside = [v for v in made.vector if v in form.direct()]
+        if not inside or inside[0].startswith("r"):
+            return False
+    return all(
+        task.out.on(axis) is None or aligned(task, found, axis, mesh) or made.interval.get(axis)
+        for axis in "xy"
+    )
 
 
 def pairs(task: MoveTask, found: IndexMap, plan: Plan) -> str:

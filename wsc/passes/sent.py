@@ -17,13 +17,13 @@ from wsc.ir.layout import Mesh
 from wsc.ir.tasks import MoveTask, Task, read, written
 from wsc.isa.fabric import Fabric
 from wsc.kernels.index_map import spreads
-from wsc.kernels.library import GATHER, SENT
+from wsc.kernels.library import GATHER, GONE, SENT
 from wsc.kernels.movement import in_stages
 
 
 def sends_ahead(fabric: Fabric) -> bool:
-    """Whether a core has a unit and a semaphore for messages beside all else."""
-    return fabric.stream_units > GATHER and fabric.semaphores > SENT
+    """Whether a core has a unit and semaphores for messages beside all else."""
+    return fabric.stream_units > GATHER and fabric.semaphores > max(SENT, GONE)
 
 
 def within(tasks: Sequence[Task], mesh: Mesh) -> list[Task]:
