@@ -16,11 +16,14 @@ from tests.training.test_layers import results
 from wsc.api import compile_step
 from wsc.cost.predict import predict
 from wsc.errors import CompileError
+from wsc.frontend.store import Seed
 from wsc.isa.diagnostics import AssemblyError
 from wsc.isa.expr import Int
 from wsc.isa.program import Dim, Direction, EdgeTensor, Kind, Program, Transfer, TransferLoop
+from wsc.isa.statements import calls
 from wsc.isa.turns import changed, families, plain_transfers
 from wsc.isa.verifier import verify
+from wsc.models.language import Task, build, find_shape
 from wsc.views.inspect import sram_kinds
 
 LAYERS = 3
@@ -174,12 +177,54 @@ def test_it_comes_a_layer_ahead_while_gradients_are_made(
     assert crossings(program, Direction.FEED)[1] > 2 * (parts - 1)
     assert any(p.name.startswith("load_beside") for p in program.assembly.procedures)
     # Where each task is as full as any other, nothing comes ahead.
-    monkeypatch.setattr("wsc.passes.ahead._alive", lambda values, layers: [0] * layers.period)
+    monkeypatch.setattr("wsc.passes.ahead._alive", lambda values, among, at: [0] * len(at))
     plain, wanted, slower = at_the_edge(16, 10, precision, **options)
     assert crossings(plain, Direction.FEED) == [1, 1, 1]
     assert cycles < slower or parts > 1
     for name, array in wanted.items():
         assert (found[name] == array).all(), name
+
+
+def test_what_the_first_layer_wants_comes_beside_gradients_of_the_head(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The head's weights are no part of a layer; their gradient is made before all layers."""
+    monkeypatch.setattr("wsc.passes.place.WHOLE", 0.0)
+    monkeypatch.setattr("wsc.passes.place.PIECE", 0.01)
+    shape = find_shape("gpt-neox-20b").sized(layers=3, hidden=16, heads=2, ffn=24, vocabulary=40)
+    model = build(shape, Task(sequence=6, batch=2))
+    options: dict[str, Any] = {"fabric": "wse2:4x3", "settings": {"io.bytes_per_cycle": 4}}
+    random = np.random.default_rng(6)
+    feeds = {name: random.integers(0, 40, (2, 6)) for name in ("input_ids", "label")}
+
+    def run() -> tuple[wsc.Program, wsc.Run, list[str]]:
+        program = compile_step(
+            model, "cross_entropy", "sgd", weights=Seed(1), recompute="edge", **options
+        )
+        found = program.run(feeds, engine="reference")
+        both = program.run(feeds, engine="both")
+        assert both.cycles == found.cycles
+        assert abs(program.estimate().cycles / found.cycles - 1) < 0.05
+        for name, array in found.outputs.items():
+            assert (both.outputs[name] == array).all(), name
+        last = kept(program.assembly)[-1].name
+        come = [
+            call.procedure
+            for region in program.assembly.regions
+            for call in calls(region.main)
+            if call.procedure.startswith("load") and call.nodes == (last,)
+        ]
+        return program, found, come
+
+    _, found, come = run()
+    assert all(name.startswith("load_beside") for name in come)
+    monkeypatch.setattr("wsc.passes.ahead._first_ahead", lambda values, layers, *_: layers)
+    _, wanted, before = run()
+    assert len(come) >= len(before)
+    assert not all(name.startswith("load_beside") for name in before)
+    assert found.cycles < wanted.cycles
+    for name, array in wanted.outputs.items():
+        assert (found.outputs[name] == array).all(), name
 
 
 def test_weights_become_the_same() -> None:

@@ -18,8 +18,9 @@ from wsc.views.report import EstimatedRow
         ("rotary.cos.wide~1", "", "rotary.cos.wide"),
         ("lm_head.matmul", "", "lm_head"),
         ("MatMul_7", "", "MatMul_7"),
+        ("kept.43", "kept.43", "kept"),
         ("0", "", "0"),
-        ("h.1", "h.1", ""),
+        ("h.1", "h.1", "h"),
         ("", "", ""),
     ],
 )

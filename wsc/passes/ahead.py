@@ -2,16 +2,29 @@
 
 A layer of the backward pass begins with what the edge has kept for it, and all cores would wait for
 that. The pieces of a weight's gradient take nothing from the edge: while those of one layer are
-made, a stream unit of each tile takes in what the next layer wants.
+made, a stream unit of each tile takes in what the next layer wants. What the first layer wants
+comes during pieces of what is before all layers, as the head of a language model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from wsc.ir.layout import View
-from wsc.ir.tasks import Arrived, ContractTask, Load, MoveTask, Part, Risen, Run, Task
+from wsc.ir.tasks import (
+    Arrived,
+    ContractTask,
+    Load,
+    LookupTask,
+    MoveTask,
+    Part,
+    Risen,
+    Run,
+    Task,
+    edge_names,
+)
 from wsc.isa.program import Kind
 from wsc.passes.lives import buffers_of
 from wsc.passes.parts import crossing, is_empty, parts
@@ -41,12 +54,13 @@ class _Coming:
     parts: tuple[tuple[_Pieces, Part], ...]
 
 
-def ahead(values: Values, layers: Run) -> Run:
+def ahead(values: Values, layers: Run, after: int) -> Run:
     """Have what was kept for a layer come while the one before it makes gradients.
 
     The last layer brings what it had itself once more, which nobody reads: so all are alike.
 
-    values: with the tasks of these layers at their end. Only those change.
+    values: with the tasks of these layers at their end. Only those change, and the ones before
+        them, from number ``after`` on.
 
     Returns:
         Where the layers are now.
@@ -71,7 +85,51 @@ def ahead(values: Values, layers: Run) -> Run:
         made += _turn(turn, following, coming, found[number], found[number + 1])
     values.tasks[:] = made
     more = 2 * sum(len(item.parts) for item in coming)
-    return Run(begin + len(first), period + more, layers.count)
+    found_there = Run(begin + len(first), period + more, layers.count)
+    return _first_ahead(values, found_there, len(first), after)
+
+
+def _first_ahead(values: Values, layers: Run, loads: int, after: int) -> Run:
+    """Have what the first layer wants come beside gradients, too, which are made before all layers.
+
+    loads: how many tasks right before the layers bring it. after: the first task that may change.
+
+    Returns:
+        Where the layers are now.
+    """
+    begin = layers.start - loads
+    before = values.tasks[after:begin]
+    alive = _alive(values, range(layers.end), range(after, layers.end))
+    fullest = max(alive[layers.start - after :])
+    pieces = _pieces(values, before)
+    more: list[tuple[int, Task]] = []
+    waiting: list[Task] = []
+    for load in values.tasks[begin : layers.start]:
+        assert isinstance(load, Load)
+        size = values.buffers[load.out.buffer].bytes
+        cycles = crossing(load.out, values.fabric)
+        taken: list[_Pieces] = []
+        while pieces and sum(item.cycles for item in taken) < cycles:
+            there = range(pieces[-1].begin, len(before))
+            # Nothing that is kept here is still on its way out, and nothing gets too full.
+            late = any(load.source in edge_names(before[number]) for number in there)
+            if late or max(alive[number] for number in there) + size > fullest:
+                break
+            taken.append(pieces.pop())
+        if not taken:
+            waiting.append(load)
+            continue
+        for number in range(taken[-1].begin, len(before)):
+            alive[number] += size
+        cut = zip(taken, parts(load.out, [item.cycles for item in taken]), strict=True)
+        for item, part in cut:
+            if not is_empty(part):
+                more.append((item.begin, replace(load, part=part, beside=True)))
+                more.append((item.end, Arrived((load.out,), origin=load.origin)))
+    for place, task in sorted(more, key=lambda entry: entry[0], reverse=True):
+        before.insert(place, task)
+    values.tasks[after : layers.start] = [*before, *waiting]
+    return replace(layers, start=after + len(before) + len(waiting))
 
 
 def _room(values: Values, load: Task) -> View:
@@ -117,7 +175,9 @@ def _planned(values: Values, layers: Run, turns: Sequence[Sequence[Task]]) -> li
 
     Nothing makes the fullest task of a layer fuller.
     """
-    alive = _alive(values, layers)
+    # All layers have the rest alike.
+    whole = range(layers.start, layers.end)
+    alive = _alive(values, whole, whole[layers.period : 2 * layers.period])
     pieces = _pieces(values, turns[0])
     found: list[_Coming] = []
     for place, task in enumerate(turns[0]):
@@ -150,36 +210,41 @@ def _comes_back(values: Values, task: Task) -> bool:
     return task.fill is None and {"x", "y"} <= {extent.axis for extent in task.out.extents}
 
 
-def _pieces(values: Values, turn: Sequence[Task]) -> list[_Pieces]:
-    """The gradients that are made piece by piece, whose sums rise up the columns."""
+def _pieces(values: Values, tasks: Sequence[Task]) -> list[_Pieces]:
+    """The gradients that are made piece by piece, whose sums rise up the columns.
+
+    Only those beside which nothing comes from the edge.
+    """
     begins: dict[str, int] = {}
     ends: dict[str, int] = {}
-    for number, task in enumerate(turn):
+    for number, task in enumerate(tasks):
         if isinstance(task, ContractTask) and task.rises:
             begins.setdefault(task.out.buffer, number)
         elif isinstance(task, Risen):
             ends[task.sums.buffer] = number + 1
-    return [_Pieces(begin, ends[name], values.rising[name]) for name, begin in begins.items()]
+    found = [_Pieces(begin, ends[name], values.rising[name]) for name, begin in begins.items()]
+    return [item for item in found if not any(map(_takes_in, tasks[item.begin : item.end]))]
 
 
-def _alive(values: Values, layers: Run) -> list[int]:
-    """Bytes that are alive at each task of the second layer, but for what is so in all of them."""
-    begin, end = layers.start + layers.period, layers.start + 2 * layers.period
+def _takes_in(task: Task) -> bool:
+    """Whether something comes from the edge for a task."""
+    return isinstance(task, (Load, LookupTask)) or (
+        isinstance(task, ContractTask) and bool(task.weight)
+    )
+
+
+def _alive(values: Values, among: range, at: range) -> list[int]:
+    """Bytes that are alive at each of some tasks, as far as tasks ``among`` use them."""
     first: dict[str, int] = {}
     last: dict[str, int] = {}
-    for number in range(layers.start, layers.end):
+    for number in among:
         for name in buffers_of(values.tasks[number]):
             first.setdefault(name, number)
             last[name] = number
-    change = [0] * (layers.period + 1)
+    change = [0] * (len(at) + 1)
     for name, number in first.items():
-        if number < end and last[name] >= begin:
+        if number < at.stop and last[name] >= at.start:
             size = values.buffers[name].bytes
-            change[max(number, begin) - begin] += size
-            change[min(last[name] + 1, end) - begin] -= size
-    found: list[int] = []
-    held = 0
-    for more in change[:-1]:
-        held += more
-        found.append(held)
-    return found
+            change[max(number, at.start) - at.start] += size
+            change[min(last[name] + 1, at.stop) - at.start] -= size
+    return [*accumulate(change[:-1])]

@@ -88,6 +88,7 @@ from wsc.kernels.elementwise import temporaries
 from wsc.kernels.library import LEFT, OUTWARDS, long_lines, rises
 from wsc.kernels.movement import in_stages
 from wsc.kernels.reduce import neutral
+from wsc.passes.ahead import ahead
 from wsc.passes.contraction import (
     SHARE_OF_SRAM,
     Choice,
@@ -380,7 +381,8 @@ class Placer(Values):
         for layers in stacks if self.alike else ():
             self._walk(self.graph.nodes[done : layers.start])
             loop = place_stack(self, layers, self._walk)
-            loops += [] if loop is None else [loop]
+            if loop is not None:
+                loops.append(ahead(self, loop, loops[-1].end if loops else 0))
             done = layers.end
         self._walk(self.graph.nodes[done:])
         for output in self.graph.outputs:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from wsc.ir.graph import Arg, Concat, GraphOutput, Keep, Move, Node, Step
 from wsc.ir.layout import Buffer, View
 from wsc.ir.tasks import MapTask, Run, Store, Task, views
-from wsc.passes.ahead import ahead
 from wsc.passes.layers import Layers
 from wsc.passes.lives import form
 from wsc.passes.memory import writable
@@ -41,7 +40,7 @@ def place_stack(values: Values, layers: Layers, walk: Walk) -> Run | None:
         if left is None:
             found = stack.others()
             if found is not None:
-                return ahead(values, found)
+                return found
             break
         stack.restore(before)
         wanted = left

@@ -39,7 +39,9 @@ def place_of(nodes: Sequence[str]) -> Place:
     if not numbers or numbers[0] == 0:
         return Place("", _part(words))
     place = numbers[0]
-    return Place(".".join(words[place - 1 : place + 1]), _part(words[place + 1 :]))
+    # What is of a layer as a whole, as what is kept for it, is called as the layers are.
+    part = words[place + 1 :] or words[:place]
+    return Place(".".join(words[place - 1 : place + 1]), _part(part))
 
 
 def _part(words: Sequence[str]) -> str:
