@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from wsc.ir import tasks
@@ -74,6 +76,12 @@ def found(placed: tuple[Placed, ...], kind: type[Task], field: str) -> tuple[Tas
     raise AssertionError(f"no {kind.__name__} with {field} in these graphs")
 
 
+def declare(kind: type[Task], found: Mapping[str, Role], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a kind of task declare something else, which is looked up anew."""
+    monkeypatch.setitem(tasks.ROLES, kind, dict(found))
+    monkeypatch.setattr(tasks, "fields_with", tasks.fields_with.__wrapped__)
+
+
 OPERANDS = [
     pytest.param(kind, name, id=f"{kind.__name__}.{name}")
     for kind in tasks.TASKS.values()
@@ -90,7 +98,7 @@ def test_each_operand_that_is_forgotten(
     task, context = found(placed, kind, field)
     emit(task, context)
     without = {name: Role.FACT if name == field else role for name, role in roles(kind).items()}
-    monkeypatch.setitem(tasks.ROLES, kind, without)
+    declare(kind, without, monkeypatch)
     with pytest.raises(TypeError, match=f"{kind.__name__} (uses|writes) .* it does not declare"):
         emit(task, context)
 
@@ -100,6 +108,6 @@ def test_each_result_that_is_declared_to_be_read(
     placed: tuple[Placed, ...], kind: type[Task], field: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task, context = found(placed, kind, field)
-    monkeypatch.setitem(tasks.ROLES, kind, roles(kind) | {field: Role.READ})
+    declare(kind, roles(kind) | {field: Role.READ}, monkeypatch)
     with pytest.raises(TypeError, match="writes buffers that it declares to read"):
         emit(task, context)

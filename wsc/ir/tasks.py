@@ -427,12 +427,12 @@ def parts(task: Task, name: str) -> tuple[Any, ...]:
 
 def held(task: Task, *wanted: Role) -> Iterator[Any]:
     """What the fields with these roles hold, one after the other."""
-    for name in _fields(type(task), wanted):
+    for name in fields_with(type(task), wanted):
         yield from parts(task, name)
 
 
 @cache
-def _fields(kind: type[Task], wanted: tuple[Role, ...]) -> tuple[str, ...]:
+def fields_with(kind: type[Task], wanted: tuple[Role, ...]) -> tuple[str, ...]:
     """The fields of a kind of task that have one of these roles."""
     return tuple(name for name, role in roles(kind).items() if role in wanted)
 
