@@ -125,8 +125,7 @@ class Flows:
         target = y.of[sent.to_y] * x.count * lanes + x.lanes(lanes)[sent.to_x]
         part = sent.turn * parts // sent.turns
         each = (source * parts + part) * targets + target
-        keys = np.sort(each)
-        keys = keys[np.diff(keys, prepend=-1) != 0]
+        keys = _distinct(each)
         return Flows(x, y, lanes, keys // (parts * targets), keys % targets, keys, each)
 
 
@@ -288,11 +287,17 @@ def _within(axis: Cells, begins: np.ndarray, ends: np.ndarray) -> tuple[np.ndarr
     return ahead, np.where(tiles > 1, part + (1.0 - part) * serial, 0.0) * (far > 0)
 
 
+def _distinct(keys: np.ndarray) -> np.ndarray:
+    """Each of these numbers once, in order; none is negative."""
+    # Senders stand row by row, so their keys are long runs that rise: they need only be merged.
+    merged = np.sort(keys, kind="stable")
+    return merged[np.diff(merged, prepend=-1) != 0]
+
+
 def _lines(group: np.ndarray, line: np.ndarray, more: float) -> np.ndarray:
     """How many lines the entries of each group have. more: for how many a known one stands."""
     size = int(line.max()) + 1
-    keys = np.sort(group.astype(np.int64) * size + line)
-    keys = keys[np.diff(keys, prepend=-1) != 0]
+    keys = _distinct(group.astype(np.int64) * size + line)
     group, line = keys // size, keys % size
     # Lines of a group stand in their order. A number without entries is no group.
     begins = np.flatnonzero(np.diff(group, prepend=-1))

@@ -571,13 +571,15 @@ class Threads:
 
     def make_later(self, work: Work, cycles: np.ndarray) -> None:
         """An instruction on a unit, whose end was known, ends so many cycles later."""
-        for mine, unit, token in self.recent:
+        # Each is there once, and it is mostly one of the last.
+        for mine, unit, token in reversed(self.recent):
             if mine is work:
                 # The unit may have been given something else since, and the token been taken.
                 free = ~self.busy[unit] & (self.unit[unit] == work.done)
                 self.unit[unit] += np.where(free, cycles, 0.0)
                 if token is not None:
                     token.time += np.where(token.here, cycles, 0.0)
+                break
         work.put_off(cycles)
 
     def _free(self, unit: int, lanes: Lanes) -> Steps:
