@@ -56,6 +56,7 @@ def test_every_kind_of_kernel_that_the_compiler_emits_is_in_the_table() -> None:
     reductions = {f"reduce_{kind.value}" for kind in Reduction}
     steps = {f"matmul_{how}" for how in ("resident_rising", "streamed_beside")}
     steps |= {"matmul_resident_over_columns", "risen", "settle", "clear_way"}
+    steps |= {"load_beside", "arrived"}
     known = contractions | reductions | others | steps
     assert {item.kind for item in load().kinds} == known
 
