@@ -8,7 +8,7 @@ All SRAM addresses and strides are in bytes; all edge-tensor offsets are in elem
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -477,6 +477,23 @@ class Transfer:
     nodes: tuple[str, ...] = ()
     call: str = ""
     where: Location = field(default=NOWHERE, compare=False)
+
+    @property
+    def unnamed(self) -> tuple[Hashable, ...]:
+        """What it moves along which way, part by part: all but names."""
+        return (
+            self.direction,
+            self.color,
+            self.region,
+            self.side,
+            self.guard,
+            self.offset,
+            self.dims,
+            self.repeat,
+            self.lookup,
+            self.then,
+            self.final,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,22 +84,14 @@ def _each(
         if tensor.kind not in kinds:
             continue
         own = transfers.get(tensor.name, [])
-        key = (tensor.kind, tensor.shape, tuple(_moved(context, item) for item in own))
+        moved = tuple(tuple(map(context.number, item.unnamed)) for item in own)
+        key = (tensor.kind, tensor.shape, moved)
         if key in right:
             continue
         before = len(context.found)
         look(context, tensor, own)
         if len(context.found) == before:
             right.add(key)
-
-
-def _moved(context: Context, transfer: Transfer) -> Hashable:
-    """What a transfer moves along which way: all but names."""
-    return (
-        (transfer.direction, transfer.color, transfer.region, transfer.side),
-        tuple(map(context.number, (transfer.guard, transfer.offset, transfer.dims))),
-        (transfer.repeat, transfer.lookup, transfer.then, transfer.final),
-    )
 
 
 def order(context: Context) -> None:

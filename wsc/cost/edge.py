@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -40,12 +40,14 @@ def static_environment(program: Program, width: int, height: int) -> dict[str, A
 class Traffics:
     """What the transfers of a program move; those that differ in names alone are looked at once.
 
-    known: what was found, by transfers without names. alike: the same, by the objects of which a
-    transfer consists, with the first one that consists of them.
+    known: what was found, by what transfers are but for names, and the type of their elements.
+    alike: the same, by the objects that these are, with the first transfer of which they are.
     """
 
     program: Program
-    known: dict[Transfer, Traffic] = field(default_factory=dict[Transfer, Traffic])
+    known: dict[tuple[Hashable, ...], Traffic] = field(
+        default_factory=dict[tuple[Hashable, ...], Traffic]
+    )
     alike: dict[tuple[int, ...], tuple[Transfer, Traffic]] = field(
         default_factory=dict[tuple[int, ...], tuple[Transfer, Traffic]]
     )
@@ -60,28 +62,13 @@ class Traffics:
         """What one of them moves."""
         # What the turns of a loop have in common is one object in all of them: it is told by its
         # number, which stays its own as long as the transfer is kept that it is of.
-        dtype = self.types[transfer.tensor]
-        parts = (
-            transfer.direction,
-            transfer.color,
-            transfer.region,
-            transfer.side,
-            transfer.guard,
-            dtype,
-            transfer.offset,
-            transfer.dims,
-            transfer.repeat,
-            transfer.lookup,
-            transfer.then,
-            transfer.final,
-        )
+        parts = (*transfer.unnamed, self.types[transfer.tensor])
         key = tuple(map(id, parts))
         found = self.alike.get(key)
         if found is None:
-            same = replace(transfer, tensor=dtype.value, nodes=(), call="")
-            if same not in self.known:
-                self.known[same] = self._traffic(transfer)
-            found = self.alike[key] = transfer, self.known[same]
+            if parts not in self.known:
+                self.known[parts] = self._traffic(transfer)
+            found = self.alike[key] = transfer, self.known[parts]
         return found[1]
 
     def _traffic(self, transfer: Transfer) -> Traffic:
