@@ -160,22 +160,13 @@ def in_turns(
     same = None if counts else shape(0)
     for turn in turns:
         guard, offset, dims = same or shape(turn)
-        yield Transfer(
-            transfer.direction,
-            transfer.color,
-            transfer.region,
-            transfer.side,
-            guard,
-            expand(transfer.tensor, register, turn, tables),
-            offset,
-            dims,
-            transfer.repeat,
-            transfer.lookup,
-            transfer.then,
-            transfer.final,
-            expanded(transfer.nodes, register, turn, tables) if named else transfer.nodes,
-            transfer.call,
-            transfer.where,
+        yield replace(
+            transfer,
+            guard=guard,
+            tensor=expand(transfer.tensor, register, turn, tables),
+            offset=offset,
+            dims=dims,
+            nodes=expanded(transfer.nodes, register, turn, tables) if named else transfer.nodes,
         )
 
 
