@@ -24,6 +24,7 @@ from wsc.ir.text import parse_graph
 from wsc.isa.fabric import find_fabric
 from wsc.isa.types import DType
 from wsc.kernels.index_map import stays_in_tile
+from wsc.kernels.library import sends_ahead
 from wsc.models.language import Task, build, find_shape
 from wsc.passes.between import Between
 from wsc.passes.blocks import attentions
@@ -32,7 +33,6 @@ from wsc.passes.groups import Groups, in_groups, inner_nodes
 from wsc.passes.keys import InBlocks, Sizes, blocks_apart, left_behind, settled
 from wsc.passes.late import Late
 from wsc.passes.place import Place
-from wsc.passes.sent import sends_ahead
 from wsc.passes.simplify import Simplify
 from wsc.passes.tokens import Tokens
 from wsc.training.losses import parse_loss

@@ -214,8 +214,13 @@ def rise() -> Procedure:
 
 def rises(fabric: Fabric) -> bool:
     """Whether sums can go up whole columns beside all else that cores do."""
-    units = fabric.stream_units > GATHER and fabric.semaphores > max(RISEN, SENT, GONE)
-    return _has_queues(fabric) and units and fabric.height > 1
+    able = sends_ahead(fabric) and fabric.semaphores > RISEN
+    return _has_queues(fabric) and able and fabric.height > 1
+
+
+def sends_ahead(fabric: Fabric) -> bool:
+    """Whether a core has a unit and semaphores for messages beside all else."""
+    return fabric.stream_units > GATHER and fabric.semaphores > max(SENT, GONE)
 
 
 def _has_queues(fabric: Fabric) -> bool:

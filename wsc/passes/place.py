@@ -85,7 +85,7 @@ from wsc.isa.table import Timing
 from wsc.isa.types import DType
 from wsc.kernels.context import SYNC
 from wsc.kernels.elementwise import temporaries
-from wsc.kernels.library import LEFT, OUTWARDS, long_lines, rises
+from wsc.kernels.library import LEFT, OUTWARDS, long_lines, rises, sends_ahead
 from wsc.kernels.movement import in_stages
 from wsc.kernels.reduce import neutral
 from wsc.passes.ahead import ahead
@@ -112,7 +112,7 @@ from wsc.passes.layers import Layers, find_layers
 from wsc.passes.near import FAR, block_near, spread_blocks
 from wsc.passes.parts import crossing, is_empty, parts
 from wsc.passes.pieces import PIECE, WHOLE, Pieces, pieces
-from wsc.passes.sent import across, sends_ahead, within
+from wsc.passes.sent import across, within
 from wsc.passes.spread import Split, Spread, aligned, split_of, spreads, weigh
 from wsc.passes.stack import place_stack, stays_alike
 from wsc.passes.stage import Pass

@@ -15,15 +15,8 @@ from collections.abc import Sequence
 
 from wsc.ir.layout import Mesh
 from wsc.ir.tasks import MoveTask, Task, read, written
-from wsc.isa.fabric import Fabric
 from wsc.kernels.index_map import spreads
-from wsc.kernels.library import GATHER, GONE, SENT
 from wsc.kernels.movement import in_stages
-
-
-def sends_ahead(fabric: Fabric) -> bool:
-    """Whether a core has a unit and semaphores for messages beside all else."""
-    return fabric.stream_units > GATHER and fabric.semaphores > max(SENT, GONE)
 
 
 def within(tasks: Sequence[Task], mesh: Mesh) -> list[Task]:
@@ -38,7 +31,7 @@ def within(tasks: Sequence[Task], mesh: Mesh) -> list[Task]:
     place, first = found
     axis = spreads(first, mesh)
     others = [
-        number
+        (number, task)
         for number, task in enumerate(tasks)
         if number > place
         and isinstance(task, MoveTask)
@@ -48,11 +41,11 @@ def within(tasks: Sequence[Task], mesh: Mesh) -> list[Task]:
     if not others:
         return [*tasks]
     # The longest of them; others, of a word or so for each row, stay as they are.
-    chosen = max(others, key=lambda number: (_bytes(tasks[number]), -number))
+    chosen, second = max(others, key=lambda other: (_bytes(other[1]), -other[0]))
     needed = _makers(tasks, chosen)
     if needed is None or place in needed:
         return [*tasks]
-    sends, takes = _stages(tasks[chosen], mesh)
+    sends, takes = in_stages(second, mesh)
     head = [number for number in range(place) if number not in needed]
     rest = [number for number in range(place + 1, len(tasks)) if number not in needed]
     return [
@@ -94,15 +87,15 @@ def across(tasks: Sequence[Task], begin: int, before: int, mesh: Mesh) -> tuple[
     made = {view.buffer for task in between for view in written(task)}
     if spreads(first, mesh) != spreads(last, mesh) or made & read_there:
         return [*tasks], len(tasks)
-    sends, takes = _stages(first, mesh)
+    sends, takes = in_stages(first, mesh)
     at = places[-1] + 1
     number = begin + place
     return [*tasks[:at], sends, *tasks[at:number], takes, *tasks[number + 1 :]], at
 
 
-def _bytes(task: Task) -> int:
-    assert isinstance(task, MoveTask)
-    return task.out.local_size * task.out.dtype.bytes
+def _bytes(move: MoveTask) -> int:
+    """What a tile gets of a move."""
+    return move.out.local_size * move.out.dtype.bytes
 
 
 def _first(tasks: Sequence[Task], mesh: Mesh) -> tuple[int, MoveTask] | None:
@@ -121,11 +114,6 @@ def _in_lines(task: Task, mesh: Mesh) -> bool:
 def _in_two(move: MoveTask, mesh: Mesh) -> bool:
     """Whether a move can be made in two stages."""
     return not move.stage and move.waits and len(in_stages(move, mesh)) > 1
-
-
-def _stages(task: Task, mesh: Mesh) -> tuple[MoveTask, ...]:
-    assert isinstance(task, MoveTask)
-    return in_stages(task, mesh)
 
 
 def _rewritten(tasks: Sequence[Task]) -> bool:
