@@ -8,7 +8,7 @@ comes during pieces of what is before all layers, as the head of a language mode
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
@@ -27,7 +27,7 @@ from wsc.ir.tasks import (
 )
 from wsc.isa.program import Kind
 from wsc.passes.lives import buffers_of
-from wsc.passes.parts import crossing, is_empty, parts
+from wsc.passes.parts import crossing, parts
 from wsc.passes.values import Values
 
 
@@ -72,13 +72,12 @@ def ahead(values: Values, layers: Run, after: int) -> Run:
         return layers
     # What each layer finds, and the one behind the last would.
     found: list[list[View]] = [
-        [_room(values, turn[item.place]) for item in coming] for turn in (*turns, turns[-1])
+        [_room(values, _load(turn, item)) for item in coming] for turn in (*turns, turns[-1])
     ]
-    first: list[Task] = []
-    for item, view in zip(coming, found[0], strict=True):
-        load = turns[0][item.place]
-        assert isinstance(load, Load)
-        first.append(replace(load, out=view))
+    first = [
+        replace(_load(turns[0], item), out=view)
+        for item, view in zip(coming, found[0], strict=True)
+    ]
     made = [*values.tasks[:begin], *first]
     for number, turn in enumerate(turns):
         following = turns[min(number + 1, layers.count - 1)]
@@ -107,34 +106,24 @@ def _first_ahead(values: Values, layers: Run, loads: int, after: int) -> Run:
     for load in values.tasks[begin : layers.start]:
         assert isinstance(load, Load)
         size = values.buffers[load.out.buffer].bytes
-        cycles = crossing(load.out, values.fabric)
-        taken: list[_Pieces] = []
-        while pieces and sum(item.cycles for item in taken) < cycles:
-            there = range(pieces[-1].begin, len(before))
-            # Nothing that is kept here is still on its way out, and nothing gets too full.
-            late = any(load.source in edge_names(before[number]) for number in there)
-            if late or max(alive[number] for number in there) + size > fullest:
-                break
-            taken.append(pieces.pop())
+        # Nothing that is kept here is still on its way out, and nothing gets too full.
+        sent = (number for number, task in enumerate(before) if load.source in edge_names(task))
+        gone = max(sent, default=-1) + 1
+        since = max(_room_from(alive[: len(before)], size, fullest), gone)
+        taken = _taken(pieces, crossing(load.out, values.fabric), since)
         if not taken:
             waiting.append(load)
             continue
         for number in range(taken[-1].begin, len(before)):
             alive[number] += size
-        cut = zip(taken, parts(load.out, [item.cycles for item in taken]), strict=True)
-        for item, part in cut:
-            if not is_empty(part):
-                more.append((item.begin, replace(load, part=part, beside=True)))
-                more.append((item.end, Arrived((load.out,), origin=load.origin)))
-    for place, task in sorted(more, key=lambda entry: entry[0], reverse=True):
-        before.insert(place, task)
-    values.tasks[after : layers.start] = [*before, *waiting]
-    return replace(layers, start=after + len(before) + len(waiting))
+        more += _beside(load, _shared(load, taken))
+    tasks = [*_among(before, more), *waiting]
+    values.tasks[after : layers.start] = tasks
+    return replace(layers, start=after + len(tasks))
 
 
-def _room(values: Values, load: Task) -> View:
+def _room(values: Values, load: Load) -> View:
     """Where comes ahead what a load would bring."""
-    assert isinstance(load, Load)
     before, values.origin = values.origin, load.origin
     view = values.fresh(load.source, load.out.dtype, load.out.extents, "ahead")
     values.origin = before
@@ -155,19 +144,56 @@ def _turn(
     found = [*turn]
     more: list[tuple[int, Task]] = []
     for item, view, room in zip(coming, here, later, strict=True):
-        load, other = turn[item.place], following[item.place]
-        assert isinstance(load, Load)
-        assert isinstance(other, Load)
+        load, other = _load(turn, item), _load(following, item)
         # It stays beyond the next one's arrival, which has to be in the same place in each layer.
         found[item.place] = MoveTask(view, (), load.out, None, barrier=False, origin=load.origin)
-        for pieces, part in item.parts:
-            # For what this layer is handed, as far as names say: they go on evenly, and end here.
-            come = replace(load, source=other.source, out=room, part=part, beside=True)
-            more.append((pieces.begin, come))
-            more.append((pieces.end, Arrived((room,), origin=load.origin)))
+        # For what this layer is handed, as far as names say: they go on evenly, and end here.
+        more += _beside(replace(load, source=other.source, out=room), item.parts)
+    return _among(found, more)
+
+
+def _load(turn: Sequence[Task], coming: _Coming) -> Load:
+    """What would bring in a layer what comes ahead."""
+    load = turn[coming.place]
+    assert isinstance(load, Load)
+    return load
+
+
+def _beside(load: Load, shares: Sequence[tuple[_Pieces, Part]]) -> Iterator[tuple[int, Task]]:
+    """What brings something part by part while pieces are made, each with its place."""
+    for pieces, part in shares:
+        yield pieces.begin, replace(load, part=part, beside=True)
+        yield pieces.end, Arrived((load.out,), origin=load.origin)
+
+
+def _among(tasks: Sequence[Task], more: Sequence[tuple[int, Task]]) -> list[Task]:
+    """Tasks with others among them, each in front of the one that has the number of its place."""
+    found = [*tasks]
     for place, task in sorted(more, key=lambda entry: entry[0], reverse=True):
         found.insert(place, task)
     return found
+
+
+def _room_from(alive: Sequence[int], size: int, most: int) -> int:
+    """The first task from which on so many bytes more are never more than ``most`` in all."""
+    full = (number for number, held in enumerate(alive) if held + size > most)
+    return max(full, default=-1) + 1
+
+
+def _taken(pieces: list[_Pieces], cycles: int, since: int) -> list[_Pieces]:
+    """Takes away as many pieces, from the last ones back, as are needed for so many cycles.
+
+    since: the first task beside which something may come.
+    """
+    taken: list[_Pieces] = []
+    while pieces and pieces[-1].begin >= since and sum(item.cycles for item in taken) < cycles:
+        taken.append(pieces.pop())
+    return taken
+
+
+def _shared(load: Load, taken: Sequence[_Pieces]) -> list[tuple[_Pieces, Part]]:
+    """The part that comes beside each of some pieces."""
+    return parts(load.out, [(item, item.cycles) for item in taken])
 
 
 def _planned(values: Values, layers: Run, turns: Sequence[Sequence[Task]]) -> list[_Coming]:
@@ -184,22 +210,19 @@ def _planned(values: Values, layers: Run, turns: Sequence[Sequence[Task]]) -> li
         if not _comes_back(values, task):
             continue
         assert isinstance(task, Load)
-        cycles, size = crossing(task.out, values.fabric), values.buffers[task.out.buffer].bytes
-        taken: list[_Pieces] = []
-        while pieces and sum(item.cycles for item in taken) < cycles:
-            if pieces[-1].begin < place:
-                break  # what came for this layer is still there
-            held = max((*alive[: place + 1], *alive[pieces[-1].begin :]))
-            if held + size > max(alive):
-                break
-            taken.append(pieces.pop())
+        size = values.buffers[task.out.buffer].bytes
+
+        if max(alive[: place + 1]) + size > max(alive):
+            continue
+        # What came for this layer is there up to its place.
+        since = max(_room_from(alive, size, max(alive)), place)
+        taken = _taken(pieces, crossing(task.out, values.fabric), since)
         if taken:
             alive = [
                 bytes_ + size * (number <= place or number >= taken[-1].begin)
                 for number, bytes_ in enumerate(alive)
             ]
-            cut = zip(taken, parts(task.out, [item.cycles for item in taken]), strict=True)
-            found.append(_Coming(place, tuple(pair for pair in cut if not is_empty(pair[1]))))
+            found.append(_Coming(place, tuple(_shared(task, taken))))
     return found
 
 

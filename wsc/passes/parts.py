@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
 from math import ceil, prod
+from typing import TypeVar
 
 from wsc.cost import CostModel
 from wsc.ir.layout import View
 from wsc.ir.tasks import Part
 from wsc.isa.fabric import Fabric
 from wsc.isa.types import DType
+
+_Key = TypeVar("_Key")
 
 
 def crossing(view: View, fabric: Fabric) -> int:
@@ -23,21 +25,23 @@ def crossing(view: View, fabric: Fabric) -> int:
     return ceil(max(at_edge, along) + controls)
 
 
-def parts(view: View, shares: Sequence[int]) -> list[Part]:
+def parts(view: View, shares: Sequence[tuple[_Key, int]]) -> list[tuple[_Key, Part]]:
     """A part for each share, of what tiles have along their longest dimension in blocks.
 
-    Of many shares some may have the same end: their part is empty.
+    shares: how much each is of all of them. Of many some may get nothing: they are left out.
     """
+    if len(shares) == 1:
+        return [(shares[0][0], ())]
     extents = view.extents
     blocks = (number for number, extent in enumerate(extents) if extent.axis)
     place = max(blocks, key=lambda number: extents[number].length)
-    length, whole = extents[place].length, sum(shares)
-    if len(shares) == 1:
-        return [()]
-    ends = [length * until // whole for until in accumulate(shares)]
-    return [(place, first, end) for first, end in pairwise([0, *ends])]
-
-
-def is_empty(part: Part) -> bool:
-    """Whether a part holds nothing."""
-    return bool(part) and part[1] == part[2]
+    length, whole = extents[place].length, sum(share for _, share in shares)
+    found: list[tuple[_Key, Part]] = []
+    first = until = 0
+    for key, share in shares:
+        until += share
+        end = length * until // whole
+        if end > first:
+            found.append((key, (place, first, end)))
+        first = end
+    return found

@@ -110,7 +110,7 @@ from wsc.passes.groups import read_in_groups
 from wsc.passes.keys import Blocks, laid_out, left_behind, sizes_along
 from wsc.passes.layers import Layers, find_layers
 from wsc.passes.near import FAR, block_near, spread_blocks
-from wsc.passes.parts import crossing, is_empty, parts
+from wsc.passes.parts import crossing, parts
 from wsc.passes.pieces import PIECE, WHOLE, Pieces, pieces
 from wsc.passes.sent import across, within
 from wsc.passes.spread import Split, Spread, aligned, split_of, spreads, weigh
@@ -1014,15 +1014,14 @@ class Placer(Values):
             and weights.intersection(item.inputs)
             and item.output not in self.leaving_beside
         ]
-        cycles = {item.output: self._least_cycles(item) for item in products}
-        needed, taken = crossing(view, self.fabric), list[str]()
+        needed, taken = crossing(view, self.fabric), list[tuple[str, int]]()
         for item in sorted(products, key=work_of, reverse=True):
-            if sum(cycles[name] for name in taken) < needed:
-                taken.append(item.output)
-        for name, part in zip(taken, parts(view, [cycles[n] for n in taken]), strict=True):
-            if not is_empty(part):
-                self.leaving_beside[name] = (node, view, part)
-        return bool(taken)
+            if sum(cycles for _, cycles in taken) < needed:
+                taken.append((item.output, self._least_cycles(item)))
+        if not taken:
+            return False
+        self.leaving_beside |= {name: (node, view, part) for name, part in parts(view, taken)}
+        return True
 
     def _least_cycles(self, product: Node) -> int:
         """Cycles of all cores for the multiply-accumulates of a product, if none waits."""
