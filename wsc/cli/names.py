@@ -169,12 +169,17 @@ def of_run(model: Path, chosen: Path | Named, sizes: Sizes, batch: int | None) -
 
 
 def trained_model(model: Path, chosen: Path | Named, sizes: Sizes) -> dict[str, Any]:
-    """What ``wsc.train`` takes for it: what a name stands for is made for the samples of a run."""
+    """What ``wsc.train`` takes for it: what a name stands for is made for the samples of a run.
+
+    sizes: with the samples of a step, for which it was chosen.
+    """
     if not isinstance(chosen, Named):
         return {"model": chosen}
 
     def made(samples: int) -> onnx.ModelProto:
-        return named_model(str(model), replace(sizes, batch=samples)).proto
+        run = of_run(model, chosen, sizes, samples)
+        assert isinstance(run, Named)
+        return run.proto
 
     return {"model": made, "weights": chosen.store}
 

@@ -289,7 +289,8 @@ def command(
     Gradients are computed on the simulated fabric; the weight store applies the optimizer.
     """
     batch = samples_of_step
-    chosen = chosen_model(model, sizes_of_step(model, sizes, batch))
+    sizes = sizes_of_step(model, sizes, batch)
+    chosen = chosen_model(model, sizes)
     name = chosen.shape.name if isinstance(chosen, Named) else model.stem
     output = output or Path(f"{name}.safetensors")
     if STANDARD in (output, onnx, log):
