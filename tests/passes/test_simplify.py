@@ -126,6 +126,14 @@ def test_a_body_does_not_grow_beyond_its_limit() -> None:
     assert [len(first.op.body), len(second.op.body)] == [MAX_BODY, 1]  # type: ignore[union-attr]
 
 
+def assert_same_values(before: Graph, after: Graph) -> None:
+    """Both graphs give the same for two inputs of 2 x 6."""
+    x, y = np.arange(24, dtype=np.float32).reshape(2, 2, 6)
+    wanted, got = evaluate(before, {"x": x, "y": y}), evaluate(after, {"x": x, "y": y})
+    for name, value in wanted.items():
+        np.testing.assert_array_equal(got[name], value)
+
+
 def test_maps_repeat_what_was_repeated_for_them() -> None:
     text = f"""{HEAD}\
 %s = reduce.sum(%x) [a, b] -> [a] where a=2 b=6 : f32[2]
@@ -143,10 +151,7 @@ output "alone" = %alone as "float32"
     # Without another operand a map is smaller, and its result is repeated.
     assert isinstance(made["alone"].op, Move)
     assert [types[name].shape for name in made["alone"].inputs] == [(2, 1)]
-    x, y = np.arange(24, dtype=np.float32).reshape(2, 2, 6)
-    wanted, got = evaluate(before, {"x": x, "y": y}), evaluate(after, {"x": x, "y": y})
-    for name, value in wanted.items():
-        np.testing.assert_array_equal(got[name], value)
+    assert_same_values(before, after)
 
 
 def test_maps_read_what_was_repeated_without_the_way_there() -> None:
@@ -166,10 +171,7 @@ output "alone" = %alone as "float32"
     made = {node.output: node for node in after.nodes}
     assert made["a"].inputs == ("s", "y")
     assert made[made["alone"].inputs[0]].inputs == ("s",)
-    x, y = np.arange(24, dtype=np.float32).reshape(2, 2, 6)
-    wanted, got = evaluate(before, {"x": x, "y": y}), evaluate(after, {"x": x, "y": y})
-    for name, value in wanted.items():
-        np.testing.assert_array_equal(got[name], value)
+    assert_same_values(before, after)
 
 
 def test_cuts_are_nodes_of_their_own() -> None:
